@@ -1,0 +1,158 @@
+package node
+
+import (
+	"net/url"
+	"strconv"
+	"strings"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+)
+
+// Keys is the layout of the records in etcd. Root ends in "/", for example
+// "/conductor/v1/".
+//
+// All record keys lie between Root+"nodes/" and Root+"volume-targets0", and
+// nothing else does, so that one range watches them all.
+type Keys struct {
+	Root string
+}
+
+// Node answers the key of a node.
+func (k Keys) Node(id ID) string { return k.Root + "nodes/" + string(id) }
+
+// of answers the key of a record.
+func (k Keys) of(r Record) string { return k.child(r.Kind(), r.parent(), r.ID()) }
+
+// child answers the key of a record by its parts; id "" is the prefix of all
+// records of that kind of the node, node and id "" that of all nodes.
+func (k Keys) child(kind Kind, parent ID, id string) string {
+	p := k.Root + directories[kind]
+	switch {
+	case kind == KindNode:
+		return p + id
+	case parent == "":
+		return p
+	}
+	return p + string(parent) + "/" + id
+}
+
+// directories names the place of each kind; never changed after start.
+var directories = map[Kind]string{
+	KindNode:            "nodes/",
+	KindPort:            "ports/",
+	KindPortgroup:       "portgroups/",
+	KindVolumeConnector: "volume-connectors/",
+	KindVolumeTarget:    "volume-targets/",
+}
+
+// childKinds are the kinds of record that belong to a node.
+var childKinds = []Kind{KindPort, KindPortgroup, KindVolumeConnector, KindVolumeTarget}
+
+// span answers the first key of the records and the first key after them.
+func (k Keys) span() (from, to string) { return k.Root + "nodes/", k.Root + "volume-targets0" }
+
+// Read answers what an acquiring transaction reads so that the node and all
+// that belongs to it come with the lock. A name that ends in "/" is a prefix.
+// Give the key-values of the reply to Decode.
+func (k Keys) Read(id ID) []string {
+	keys := []string{k.Node(id)}
+	for _, kind := range childKinds {
+		keys = append(keys, k.child(kind, id, ""))
+	}
+	return keys
+}
+
+// index answers an index key; every part is escaped, so that a "/" or a
+// control character in a value cannot reach into another key.
+func (k Keys) index(name string, parts ...string) string {
+	var b strings.Builder
+	b.WriteString(k.Root)
+	b.WriteString("index/")
+	b.WriteString(name)
+	for _, p := range parts {
+		b.WriteByte('/')
+		b.WriteString(url.PathEscape(p))
+	}
+	return b.String()
+}
+
+func (k Keys) bootIndexPrefix(id ID) string { return k.index("volume-target-boot", string(id)) + "/" }
+
+func (n *Node) indexes(k Keys) []index {
+	var all []index
+	if n.Name != "" {
+		all = append(all, index{k.index("node-name", n.Name), string(n.UUID), "name", n.Name})
+	}
+	if n.InstanceUUID != "" {
+		all = append(all, index{k.index("instance", n.InstanceUUID), string(n.UUID), "instance_uuid", n.InstanceUUID})
+	}
+	return all
+}
+
+func (p *Port) indexes(k Keys) []index {
+	owner := string(p.NodeUUID) + "/" + p.UUID
+	all := []index{
+		{k.index("port", p.UUID), string(p.NodeUUID), "uuid", p.UUID},
+		{k.index("mac", p.Address), owner, "address", p.Address},
+	}
+	if p.Name != "" {
+		all = append(all, index{k.index("port-name", p.Name), owner, "name", p.Name})
+	}
+	return all
+}
+
+func (g *Portgroup) indexes(k Keys) []index {
+	owner := string(g.NodeUUID) + "/" + g.UUID
+	all := []index{{k.index("portgroup", g.UUID), string(g.NodeUUID), "uuid", g.UUID}}
+	if g.Address != "" {
+		all = append(all, index{k.index("portgroup-mac", g.Address), owner, "address", g.Address})
+	}
+	if g.Name != "" {
+		all = append(all, index{k.index("portgroup-name", g.Name), owner, "name", g.Name})
+	}
+	return all
+}
+
+func (c *VolumeConnector) indexes(k Keys) []index {
+	return []index{
+		{k.index("volume-connector", c.UUID), string(c.NodeUUID), "uuid", c.UUID},
+		{k.index("volume-connector-id", c.Type, c.ConnectorID), string(c.NodeUUID) + "/" + c.UUID,
+			"connector_id", c.ConnectorID},
+	}
+}
+
+func (t *VolumeTarget) indexes(k Keys) []index {
+	all := []index{{k.index("volume-target", t.UUID), string(t.NodeUUID), "uuid", t.UUID}}
+	if t.BootIndex != nil {
+		boot := strconv.FormatInt(*t.BootIndex, 10)
+		all = append(all, index{k.bootIndexPrefix(t.NodeUUID) + boot, string(t.NodeUUID) + "/" + t.UUID,
+			"boot_index", boot})
+	}
+	return all
+}
+
+// Records is a node with all that belongs to it, as one read saw it.
+type Records struct {
+	Node             *Node
+	Ports            []*Port
+	Portgroups       []*Portgroup
+	VolumeConnectors []*VolumeConnector
+	VolumeTargets    []*VolumeTarget
+
+	// Corrupt lists the records of the node that could not be understood;
+	// they are missing above.
+	Corrupt []*CorruptError
+	// Revision is the etcd revision up to which the set is known to be
+	// complete. Decode sets the newest mod revision that it saw; set it to
+	// the revision of the reply if that is at hand. A deletion that depends
+	// on the set is refused as stale when something newer exists.
+	Revision int64
+}
+
+// Decode builds the records of one node from the key-values of a reply; keys
+// of other nodes and other keys are passed over. A missing node is a
+// *NotFoundError, an unreadable one a *CorruptError; other unreadable records
+// only go to Records.Corrupt.
+func (k Keys) Decode(id ID, kvs []*mvccpb.KeyValue) (*Records, error) {
+	panic("TODO")
+}

@@ -1,0 +1,79 @@
+package node
+
+// Kind names a kind of record in errors and events.
+type Kind string
+
+// The five kinds of record.
+const (
+	KindNode            Kind = "node"
+	KindPort            Kind = "port"
+	KindPortgroup       Kind = "portgroup"
+	KindVolumeConnector Kind = "volume connector"
+	KindVolumeTarget    Kind = "volume target"
+)
+
+// Record is one of *Node, *Port, *Portgroup, *VolumeConnector and
+// *VolumeTarget.
+type Record interface {
+	// Kind says which of the five it is.
+	Kind() Kind
+	// ID answers the record's own uuid.
+	ID() string
+	// Normalize brings the values that have a canonical form to it, such as
+	// a MAC to lower case, and fills the defaults that the record must have.
+	Normalize()
+	// Validate answers nil or a *ValidationError that lists every bad field.
+	Validate() error
+
+	meta() *Meta
+	parent() ID
+	indexes(k Keys) []index
+}
+
+// index is one key that makes a value of a record unique and findable.
+type index struct {
+	key, value   string // the key in etcd, and what it holds
+	field, shown string // the field it guards and its value, for errors
+}
+
+// Kind answers KindNode.
+func (n *Node) Kind() Kind { return KindNode }
+
+// Kind answers KindPort.
+func (p *Port) Kind() Kind { return KindPort }
+
+// Kind answers KindPortgroup.
+func (g *Portgroup) Kind() Kind { return KindPortgroup }
+
+// Kind answers KindVolumeConnector.
+func (c *VolumeConnector) Kind() Kind { return KindVolumeConnector }
+
+// Kind answers KindVolumeTarget.
+func (t *VolumeTarget) Kind() Kind { return KindVolumeTarget }
+
+// ID answers the uuid.
+func (n *Node) ID() string { return string(n.UUID) }
+
+// ID answers the uuid.
+func (p *Port) ID() string { return p.UUID }
+
+// ID answers the uuid.
+func (g *Portgroup) ID() string { return g.UUID }
+
+// ID answers the uuid.
+func (c *VolumeConnector) ID() string { return c.UUID }
+
+// ID answers the uuid.
+func (t *VolumeTarget) ID() string { return t.UUID }
+
+func (n *Node) parent() ID            { return n.UUID }
+func (p *Port) parent() ID            { return p.NodeUUID }
+func (g *Portgroup) parent() ID       { return g.NodeUUID }
+func (c *VolumeConnector) parent() ID { return c.NodeUUID }
+func (t *VolumeTarget) parent() ID    { return t.NodeUUID }
+
+func (n *Node) meta() *Meta            { return &n.Meta }
+func (p *Port) meta() *Meta            { return &p.Meta }
+func (g *Portgroup) meta() *Meta       { return &g.Meta }
+func (c *VolumeConnector) meta() *Meta { return &c.Meta }
+func (t *VolumeTarget) meta() *Meta    { return &t.Meta }
