@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Builds the foreign programs that tests and checks run, from Go modules at the
+# versions in this directory's go.mod:
+#
+#   etcd, etcdctl          peers and servers of the end-to-end tests, and images
+#   gofumpt, staticcheck   checks
+#
+# usage: test/e2e/tools/build.sh DIR [PROGRAM...]     (all of them if none is named)
+#
+# CGO_ENABLED=0, so that etcd and etcdctl run in an image made FROM scratch.
+set -euo pipefail
+
+dir=${1:?usage: build.sh DIR [PROGRAM...]}
+shift
+mkdir -p "$dir"
+dir=$(cd "$dir" && pwd)
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+[ $# -gt 0 ] || set -- etcd etcdctl gofumpt staticcheck
+for program; do
+	case $program in
+	etcd) package=go.etcd.io/etcd/server/v3 ;;
+	etcdctl) package=go.etcd.io/etcd/etcdctl/v3 ;;
+	gofumpt) package=mvdan.cc/gofumpt ;;
+	staticcheck) package=honnef.co/go/tools/cmd/staticcheck ;;
+	*)
+		echo "build.sh: I do not know how to build $program" >&2
+		exit 2
+		;;
+	esac
+	CGO_ENABLED=0 GOWORK=off go build -trimpath -buildvcs=false -o "$dir/$program" "$package"
+done
