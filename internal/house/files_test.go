@@ -1,0 +1,136 @@
+package house
+
+import (
+	"bytes"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// drawers are names that say nothing of what is inside. A helper lives beside
+// its only user.
+var drawers = []string{"util", "utils", "common", "types", "helper", "helpers", "base"}
+
+// ofOneMachine finds paths that exist on somebody's machine only.
+var ofOneMachine = regexp.MustCompile(`(^|[^\w.:/-])/(home|root|work|Users)/[\w.]`)
+
+func TestFiles(t *testing.T) {
+	for _, complaint := range checkFiles(os.DirFS(root(t)), tracked(t)) {
+		t.Error(complaint)
+	}
+}
+
+// root is the directory of the module.
+func root(t *testing.T) string {
+	t.Helper()
+	dir, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "go.mod")); err != nil {
+		t.Fatalf("the module should be two directories up: %v", err)
+	}
+	return dir
+}
+
+// tracked returns the files under version control. The tree is walked too, so
+// that go test sees the directories change and does not answer from its cache.
+// Without git all files that were found are taken.
+func tracked(t *testing.T) []string {
+	t.Helper()
+	tree := os.DirFS(root(t))
+	var files []string
+	err := fs.WalkDir(tree, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && slices.Contains([]string{".git", "bin", "data"}, name) {
+			return fs.SkipDir
+		}
+		if d.Type().IsRegular() {
+			files = append(files, name)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := exec.Command("git", "ls-files", "-z")
+	list.Dir = root(t)
+	out, err := list.Output()
+	if err != nil {
+		t.Logf("not a git checkout (%v): looking at all files", err)
+		return files
+	}
+	known := strings.Split(strings.TrimRight(string(out), "\x00"), "\x00")
+	return slices.DeleteFunc(files, func(f string) bool { return !slices.Contains(known, f) })
+}
+
+// checkFiles returns a complaint for each rule that a file breaks.
+func checkFiles(tree fs.FS, files []string) []string {
+	var complaints []string
+	complain := func(format string, args ...any) {
+		complaints = append(complaints, fmt.Sprintf(format, args...))
+	}
+	for _, name := range files {
+		for dir := range strings.SplitSeq(path.Dir(name), "/") {
+			if slices.Contains(drawers, dir) {
+				complain("%s: a directory called %s says nothing; name it after its one idea", name, dir)
+			}
+		}
+		text, err := fs.ReadFile(tree, name)
+		if err != nil {
+			complain("%v", err)
+			continue
+		}
+		if bytes.IndexByte(text, 0) >= 0 {
+			continue // a picture or the like
+		}
+		for i, line := range strings.Split(string(text), "\n") {
+			if ofOneMachine.MatchString(line) {
+				complain("%s:%d: a path of one machine: %s", name, i+1, strings.TrimSpace(line))
+			}
+		}
+		if strings.HasSuffix(name, "_test.go") && !within(name, "test/e2e") {
+			for _, where := range sleeps(name, text) {
+				complain("%s: time.Sleep in a test without a synctest bubble: wait for what should happen", where)
+			}
+		}
+	}
+	return complaints
+}
+
+// sleeps returns where a test file calls time.Sleep, unless it uses
+// testing/synctest, in whose bubbles sleeping costs nothing.
+func sleeps(name string, text []byte) []string {
+	fset := token.NewFileSet()
+	file, err := parser.ParseFile(fset, name, text, parser.SkipObjectResolution)
+	if err != nil {
+		return nil // the compiler says it better
+	}
+	for _, imp := range file.Imports {
+		if imp.Path.Value == `"testing/synctest"` {
+			return nil
+		}
+	}
+	var where []string
+	ast.Inspect(file, func(n ast.Node) bool {
+		if sel, ok := n.(*ast.SelectorExpr); ok && sel.Sel.Name == "Sleep" {
+			if pkg, ok := sel.X.(*ast.Ident); ok && pkg.Name == "time" {
+				where = append(where, fset.Position(sel.Pos()).String())
+			}
+		}
+		return true
+	})
+	return where
+}

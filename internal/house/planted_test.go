@@ -1,0 +1,47 @@
+package house
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+// The checker itself: it must find what is planted, and nothing else.
+func TestFilesCheckerFindsWhatIsPlanted(t *testing.T) {
+	const sleeping = "package p\n\nimport \"time\"\n\nfunc f() { time.Sleep(1) }\n"
+	// Put together here, since this file is checked as well.
+	home, work := "/ho"+"me/ann/x", "/wo"+"rk/x"
+	tests := []struct {
+		name, file, text, want string
+	}{
+		{"a clean file", "pkg/node/node.go", "package node\n", ""},
+		{"a drawer", "internal/util/strings.go", "package util\n", "directory called util"},
+		{"a drawer deeper down", "pkg/node/types/x/y.go", "package x\n", "directory called types"},
+		{"a file may be called so", "pkg/node/types.go", "package node\n", ""},
+		{"a home directory", "docs/use.md", "one\nsee " + home + " there\n", "docs/use.md:2"},
+		{"a path at the start of a line", ".ci/run", work + "\n", ".ci/run:1"},
+		{"a quoted path", "a.go", "x := \"" + work + "\"\n", "a.go:1"},
+		{"part of a URL", "docs/use.md", "https://example.org" + work + "\n", ""},
+		{"part of a longer path", "docs/use.md", "/srv" + work + "\n", ""},
+		{"a picture", "docs/a.png", "\x00" + work, ""},
+		{"a sleeping test", "pkg/node/a_test.go", sleeping, "a_test.go:5"},
+		{"sleeping, but no test", "pkg/node/a.go", sleeping, ""},
+		{"sleeping in a bubble", "pkg/node/a_test.go", strings.Replace(sleeping, "import \"time\"", "import (\n\"testing/synctest\"\n\"time\"\n)", 1), ""},
+		{"sleeping between processes", "test/e2e/a_test.go", sleeping, ""},
+		{"sleeping in words only", "pkg/node/a_test.go", "package p\n\n// Never time.Sleep here.\n", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tree := fstest.MapFS{tt.file: {Data: []byte(tt.text)}}
+			got := checkFiles(tree, slices.Collect(maps.Keys(tree)))
+			switch {
+			case tt.want == "" && len(got) > 0:
+				t.Errorf("complaints about a clean file: %q", got)
+			case tt.want != "" && (len(got) != 1 || !strings.Contains(got[0], tt.want)):
+				t.Errorf("got %q, want one complaint that says %q", got, tt.want)
+			}
+		})
+	}
+}
