@@ -1,0 +1,345 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// Patient waits for as long as the context lives.
+const Patient time.Duration = -1
+
+// entryKeys is how many keys one lock may put on its lease: its entry and an upgrade slot.
+const entryKeys = 2
+
+// Request says what to lock and why.
+type Request struct {
+	Name    string
+	Mode    Mode // empty: Exclusive
+	Purpose string
+	Task    string        // the task's id, for those who look
+	User    string        // empty: Config.User
+	Detail  string        // the event or step that an exclusive section is for, kept in its intent
+	Wait    time.Duration // 0: try once; Patient: as long as the context lives
+	Read    []string      // keys to read in the acquiring transaction; one that ends in / is a prefix
+	Require string        // a key that must exist; without it the request is ErrMissing and leaves nothing
+}
+
+func ticket(session string, n int) string { return session + "-" + strconv.Itoa(n) }
+
+// Acquire takes a lock. A free lock costs one write to etcd, which also reads the records; a try
+// that is refused costs none. It blocks for at most Request.Wait once etcd answers.
+//
+// Errors: a *HeldError if the lock was not to be had in time; the cause of ctx if that ends first;
+// ErrSuspect, ErrLost or ErrClosed if the session cannot take locks; ErrMissing. In each case no
+// entry of this call remains in the queue, or is removed as soon as etcd can be reached.
+func (s *Session) Acquire(ctx context.Context, r Request) (*Lock, error) {
+	ls, err := s.AcquireAll(ctx, r.Wait, r)
+	if err != nil {
+		return nil, err
+	}
+	return ls[0], nil
+}
+
+// AcquireAll takes several locks in one transaction, all or none, in place of Request.Wait by
+// wait. Since all enter their queues at one revision, two such calls cannot deadlock, whatever
+// the order of their names; a caller that already holds a lock has no such promise. At most 40.
+func (s *Session) AcquireAll(ctx context.Context, wait time.Duration, rs ...Request) (_ []*Lock, err error) {
+	if err := s.prepare(rs); err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	defer func() {
+		for _, r := range rs {
+			s.cfg.Metrics.acquired(r.Mode, time.Since(start), err)
+		}
+	}()
+	if err := s.Check(); err != nil {
+		return nil, err
+	}
+	ctx, stop := s.bind(ctx)
+	defer stop()
+	if wait == 0 {
+		if err := s.busy(ctx, rs); err != nil {
+			return nil, err
+		}
+	}
+	ls := make([]*Lock, 0, len(rs))
+	defer func() {
+		if err != nil {
+			for _, l := range ls {
+				l.forget(err)
+			}
+		}
+	}()
+	for _, r := range rs {
+		l, err := s.newLock(r)
+		if err != nil {
+			return nil, err
+		}
+		ls = append(ls, l)
+		if l.shard, err = s.place(ctx, entryKeys); err != nil {
+			return nil, err
+		}
+	}
+	dctx, cancel := ctx, context.CancelFunc(func() {})
+	if wait > 0 {
+		dctx, cancel = context.WithDeadlineCause(ctx, start.Add(wait), errWaited)
+	}
+	defer cancel()
+	if err := s.enter(dctx, ls, wait == 0); err != nil {
+		return nil, err
+	}
+	for _, l := range ls {
+		if err := l.await(dctx); err != nil {
+			return nil, s.giveUp(ctx, ls, l, err, time.Since(start))
+		}
+	}
+	if err := s.Check(); err != nil { // the answer may have taken long
+		return nil, s.giveUp(ctx, ls, ls[0], err, 0)
+	}
+	return ls, nil
+}
+
+var errWaited = errors.New("no answer from etcd within the wait")
+
+func (s *Session) prepare(rs []Request) error {
+	if len(rs) == 0 || len(rs) > 40 {
+		return fmt.Errorf("acquire %d locks at once: want 1 to 40", len(rs))
+	}
+	seen := map[string]bool{}
+	for i := range rs {
+		r := &rs[i]
+		if err := checkName(r.Name); err != nil {
+			return err
+		}
+		if seen[r.Name] {
+			return fmt.Errorf("acquire: %s is named twice", r.Name)
+		}
+		seen[r.Name] = true
+		if r.Mode == "" {
+			r.Mode = Exclusive
+		}
+		if r.Mode != Exclusive && r.Mode != Shared {
+			return fmt.Errorf("lock mode %q: want %q or %q", r.Mode, Shared, Exclusive)
+		}
+		if r.User == "" {
+			r.User = s.cfg.User
+		}
+	}
+	return nil
+}
+
+// bind makes a context that also ends with the session.
+func (s *Session) bind(parent context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	off := context.AfterFunc(s.ctx, func() { cancel(context.Cause(s.ctx)) })
+	return ctx, func() { off(); cancel(nil) }
+}
+
+// busy refuses a try without a write. The mirror decides whether to ask; a read of etcd refuses.
+func (s *Session) busy(ctx context.Context, rs []Request) error {
+	for _, r := range rs {
+		if q := s.mirror.view(r.Name); q.admits(r.Mode) {
+			continue
+		}
+		q, err := Locks{Client: s.client, Root: s.keys.root}.Queue(ctx, r.Name)
+		if err != nil {
+			return err
+		}
+		if !q.admits(r.Mode) {
+			return &HeldError{Queue: q}
+		}
+	}
+	return nil
+}
+
+// value is what the lock's entry says.
+func (l *Lock) value() value {
+	return value{
+		Holder: l.s.cfg.Holder, Mode: l.entry, Purpose: l.req.Purpose, Task: l.req.Task, User: l.req.User,
+		Since: l.started.UTC().Truncate(time.Millisecond), Session: l.s.id, TTL: l.shard.ttl.String(),
+		Rank: l.rank,
+	}
+}
+
+// reads are the ranges that come with a grant, at one revision: the queue, the intent, the records.
+func (l *Lock) reads(opts ...clientv3.OpOption) []clientv3.Op {
+	keys := l.s.keys
+	ops := []clientv3.Op{
+		clientv3.OpGet(keys.queue(l.name), append(opts, clientv3.WithPrefix())...),
+		clientv3.OpGet(keys.intent(l.name), opts...),
+	}
+	for _, k := range l.req.Read {
+		o := opts
+		if strings.HasSuffix(k, "/") {
+			o = append(o[:len(o):len(o)], clientv3.WithPrefix())
+		}
+		ops = append(ops, clientv3.OpGet(k, o...))
+	}
+	return ops
+}
+
+// standing is what reads returned.
+type standing struct {
+	queue   Queue
+	intent  *mvccpb.KeyValue
+	records Records
+}
+
+func (l *Lock) standing(rs []*pb.ResponseOp, rev int64) standing {
+	st := standing{
+		queue:   readQueue(l.s.keys, l.name, rs[0].GetResponseRange().Kvs, rev),
+		records: Records{Revision: rev},
+	}
+	if kvs := rs[1].GetResponseRange().Kvs; len(kvs) > 0 {
+		st.intent = kvs[0]
+	}
+	for _, r := range rs[2 : 2+len(l.req.Read)] {
+		st.records.KVs = append(st.records.KVs, r.GetResponseRange().Kvs...)
+	}
+	return st
+}
+
+// enter puts the entries into their queues, once, however often the request had to be sent.
+func (s *Session) enter(ctx context.Context, ls []*Lock, try bool) error {
+	for {
+		s.mu.Lock()
+		mod := s.mod
+		s.mu.Unlock()
+		ifs := []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(s.key), "=", mod)}
+		then, els := []clientv3.Op{}, []clientv3.Op{clientv3.OpGet(s.key)}
+		for _, l := range ls {
+			c, t, e := l.entering(try)
+			ifs = append(ifs, c...)
+			if len(ls) > 1 { // within the limit of operations per level
+				t, e = []clientv3.Op{clientv3.OpTxn(nil, t, nil)}, []clientv3.Op{clientv3.OpTxn(nil, e, nil)}
+			}
+			then, els = append(then, t...), append(els, e...)
+		}
+		r, twice, err := s.commit(ctx, ifs, then, els)
+		if err != nil {
+			if twice {
+				s.abandonAll(ls)
+			}
+			return fmt.Errorf("lock %s: %w", ls[0].name, err)
+		}
+		if r.Succeeded {
+			for i, l := range ls {
+				rs := block(r.Responses, i, len(ls))
+				l.entered(l.standing(rs[len(rs)-2-len(l.req.Read):], r.Header.Revision))
+			}
+			return nil
+		}
+		done, err := s.refused(ls, r, mod, try)
+		if err != nil || done {
+			return err
+		}
+	}
+}
+
+// entering makes the compares and operations that put the lock's entry and read with it.
+func (l *Lock) entering(try bool) (ifs []clientv3.Cmp, then, els []clientv3.Op) {
+	keys, id := l.s.keys, l.shard.id
+	ifs = []clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(l.key()), "=", 0)}
+	if l.req.Require != "" {
+		ifs = append(ifs, clientv3.Compare(clientv3.CreateRevision(l.req.Require), ">", 0))
+	}
+	if try {
+		ifs = append(ifs, keys.free(l.name, l.req.Mode)...)
+	}
+	reads := l.reads()
+	if l.req.Mode == Exclusive {
+		// Compares of a nested transaction see the state before the outer one.
+		alone := append(keys.free(l.name, Exclusive), clientv3.Compare(clientv3.CreateRevision(keys.intent(l.name)), "=", 0))
+		then = append(then, clientv3.OpTxn(alone, []clientv3.Op{clientv3.OpPut(keys.intent(l.name), l.newIntent().String())}, nil))
+	}
+	then = append(then, clientv3.OpPut(l.key(), l.value().String(), clientv3.WithLease(id)))
+	els = append(els, reads...)
+	if l.req.Require != "" {
+		els = append(els, clientv3.OpGet(l.req.Require, clientv3.WithCountOnly()))
+	}
+	return ifs, append(then, reads...), els
+}
+
+// block is the part of a reply that belongs to lock i of n; els replies have the session's key first.
+func block(rs []*pb.ResponseOp, i, n int) []*pb.ResponseOp {
+	if n == 1 {
+		return rs
+	}
+	return rs[i].GetResponseTxn().Responses
+}
+
+// refused looks at why the entries were not put: done means that an earlier copy of the request
+// had put them.
+func (s *Session) refused(ls []*Lock, r *clientv3.TxnResponse, mod int64, try bool) (done bool, err error) {
+	kvs := r.Responses[0].GetResponseRange().Kvs
+	if len(kvs) == 0 || kvs[0].CreateRevision != s.epoch {
+		s.lose("the session's key is gone")
+		return false, context.Cause(s.ctx)
+	}
+	sts := make([]standing, len(ls))
+	mine := 0
+	for i, l := range ls {
+		rs := block(r.Responses[1:], i, len(ls))
+		sts[i] = l.standing(rs, r.Header.Revision)
+		if sts[i].queue.find(l.ticket) != nil {
+			mine++
+		} else if l.req.Require != "" && rs[len(rs)-1].GetResponseRange().Count == 0 {
+			return false, fmt.Errorf("%s: %w", l.name, ErrMissing)
+		}
+	}
+	if mine == len(ls) {
+		for i, l := range ls {
+			l.entered(sts[i])
+		}
+		return true, nil
+	}
+	if kvs[0].ModRevision != mod { // bumped meanwhile: send again
+		s.bumped(kvs[0].ModRevision)
+		return false, nil
+	}
+	for i, l := range ls {
+		if try && !sts[i].queue.admits(l.req.Mode) {
+			return false, &HeldError{Queue: sts[i].queue}
+		}
+	}
+	return false, nil
+}
+
+// entered takes note of the entry; if it is granted already, that reply is the proof.
+func (l *Lock) entered(st standing) {
+	l.mu.Lock()
+	e := st.queue.find(l.ticket)
+	l.create = e.Create
+	if st.queue.holds(l.ticket) == l.want {
+		l.grant(st)
+	}
+	l.mu.Unlock()
+	l.s.mirror.track(l)
+}
+
+// grant takes note of a proof. The caller holds mu.
+func (l *Lock) grant(st standing) {
+	l.mode, l.want = l.want, ""
+	l.token = Token(st.queue.Revision)
+	l.granted = time.Now()
+	l.records = st.records
+	l.meetIntent(st)
+}
+
+// abandonAll gives entries up whose request has an unknown outcome.
+func (s *Session) abandonAll(ls []*Lock) {
+	keys := make([]string, len(ls))
+	for i, l := range ls {
+		keys[i] = l.key()
+	}
+	s.abandon(keys)
+}

@@ -1,0 +1,265 @@
+package lease
+
+import (
+	"context"
+	"encoding/json"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// mirror follows all lock queues with one watch per session and wakes those of the session's own
+// locks whose standing may have changed: the waiters that can now run, and the holders whose entry
+// is gone. It only ever wakes. A grant is proven by a read of etcd, so an event that is late, lost
+// or doubled costs time and never safety.
+type mirror struct {
+	s *Session
+
+	mu     sync.Mutex
+	rev    int64 // every event up to here is applied
+	queues map[string]map[string]*mvccpb.KeyValue
+	broken map[string]*mvccpb.KeyValue // marks of broken locks, by name
+	locals map[string]map[*Lock]bool   // this session's locks, by name
+	again  chan struct{}               // asks for a new listing
+}
+
+func newMirror(s *Session) *mirror {
+	return &mirror{
+		s: s, queues: map[string]map[string]*mvccpb.KeyValue{}, broken: map[string]*mvccpb.KeyValue{},
+		locals: map[string]map[*Lock]bool{}, again: make(chan struct{}, 1),
+	}
+}
+
+// run lists and watches until the session ends. Any trouble (compaction, a leader change, a
+// cancelled watch) leads to a new listing; entries keep their places.
+func (m *mirror) run() {
+	pause := 0
+	for m.s.ctx.Err() == nil {
+		if err := m.follow(); err != nil && m.s.ctx.Err() == nil {
+			m.s.cfg.Metrics.watchRestarts.Inc()
+			pause++
+		} else {
+			pause = 0
+		}
+		if pause > 0 {
+			wait := min(time.Duration(pause)*50*time.Millisecond, time.Second)
+			select {
+			case <-time.After(wait/2 + rand.N(wait)):
+			case <-m.s.ctx.Done():
+			}
+		}
+	}
+}
+
+// follow opens the watch at "now" first and lists afterwards: a watch that starts at a past
+// revision is served late by etcd (unsynced watchers are visited every 100 ms), and this order
+// leaves no gap between the two.
+func (m *mirror) follow() error {
+	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(m.s.ctx))
+	defer cancel()
+	start, end := m.s.keys.watched()
+	events := m.s.client.Watch(ctx, start, clientv3.WithRange(end), clientv3.WithCreatedNotify())
+	created, ok := <-events
+	if !ok || created.Err() != nil {
+		return watchError(created)
+	}
+	list := func() error {
+		ctx, cancel := context.WithTimeout(ctx, m.s.cfg.TTL)
+		defer cancel()
+		r, err := m.s.client.Get(ctx, start, clientv3.WithRange(end))
+		if err != nil {
+			return err
+		}
+		m.install(r.Kvs, r.Header.Revision)
+		return nil
+	}
+	if err := list(); err != nil {
+		return err
+	}
+	relist := time.NewTicker(time.Minute) // finds what no event told of
+	defer relist.Stop()
+	for {
+		select {
+		case w, ok := <-events:
+			if !ok || w.Err() != nil {
+				return watchError(w)
+			}
+			m.apply(w.Events)
+		case <-m.again:
+			if err := list(); err != nil {
+				return err
+			}
+		case <-relist.C:
+			if err := list(); err != nil {
+				return err
+			}
+		case <-m.s.ctx.Done():
+			return nil
+		}
+	}
+}
+
+func watchError(w clientv3.WatchResponse) error {
+	if err := w.Err(); err != nil {
+		return err
+	}
+	return context.Canceled
+}
+
+// resync asks for a new listing, which finds entries that vanished without an event.
+func (m *mirror) resync() {
+	select {
+	case m.again <- struct{}{}:
+	default:
+	}
+}
+
+// install replaces everything by what a read at revision rev returned.
+func (m *mirror) install(kvs []*mvccpb.KeyValue, rev int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if rev < m.rev {
+		return
+	}
+	m.rev = rev
+	clear(m.queues)
+	clear(m.broken)
+	for _, kv := range kvs {
+		m.put(kv)
+	}
+	for name := range m.locals {
+		m.settle(name)
+	}
+	m.ghosts()
+}
+
+func (m *mirror) apply(events []*clientv3.Event) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	touched := map[string]bool{}
+	for _, ev := range events {
+		if ev.Kv.ModRevision <= m.rev {
+			continue // the listing had it already
+		}
+		key := string(ev.Kv.Key)
+		if ev.Type == clientv3.EventTypeDelete {
+			if name, ok := m.s.keys.name(key); ok {
+				if delete(m.queues[name], key); len(m.queues[name]) == 0 {
+					delete(m.queues, name)
+				}
+				touched[name] = true
+			} else {
+				delete(m.broken, key)
+			}
+			continue
+		}
+		if name, ok := m.put(ev.Kv); ok {
+			touched[name] = true
+		}
+	}
+	if n := len(events); n > 0 {
+		m.rev = max(m.rev, events[n-1].Kv.ModRevision)
+	}
+	for name := range touched {
+		m.settle(name)
+	}
+}
+
+func (m *mirror) put(kv *mvccpb.KeyValue) (name string, ok bool) {
+	key := string(kv.Key)
+	if name, ok = m.s.keys.name(key); !ok {
+		m.broken[key] = kv
+		return "", false
+	}
+	if m.queues[name] == nil {
+		m.queues[name] = map[string]*mvccpb.KeyValue{}
+	}
+	m.queues[name][key] = kv
+	return name, true
+}
+
+// queue is the queue of a name as far as events have come. The caller holds mu.
+func (m *mirror) queue(name string) Queue {
+	kvs := make([]*mvccpb.KeyValue, 0, len(m.queues[name]))
+	for _, kv := range m.queues[name] {
+		kvs = append(kvs, kv)
+	}
+	return readQueue(m.s.keys, name, kvs, m.rev)
+}
+
+// view is the queue of a name at a revision at which it surely stood so.
+func (m *mirror) view(name string) Queue {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.queue(name)
+}
+
+// settle tells each local lock of a name how it now stands. The caller holds mu.
+func (m *mirror) settle(name string) {
+	if len(m.locals[name]) == 0 {
+		return
+	}
+	q := m.queue(name)
+	for l := range m.locals[name] {
+		l.stands(&q, m.reason)
+	}
+}
+
+// track begins to tell a lock how it stands; untrack ends it.
+func (m *mirror) track(l *Lock) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.locals[l.name] == nil {
+		m.locals[l.name] = map[*Lock]bool{}
+	}
+	m.locals[l.name][l] = true
+	if m.rev > 0 {
+		q := m.queue(l.name)
+		l.stands(&q, m.reason)
+	}
+}
+
+func (m *mirror) untrack(l *Lock) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if delete(m.locals[l.name], l); len(m.locals[l.name]) == 0 {
+		delete(m.locals, l.name)
+	}
+}
+
+// reason explains why an entry is gone: a mark says that somebody broke it. The caller holds mu.
+func (m *mirror) reason(name, ticket string) *LostError {
+	lost := &LostError{Name: name, Reason: Deleted, Detail: "its entry in etcd was deleted"}
+	if kv := m.broken[m.s.keys.broken(name)]; kv != nil {
+		var b Break
+		if json.Unmarshal(kv.Value, &b) == nil && b.Ticket == ticket {
+			lost.Reason, lost.Detail = Broken, "broken by "+b.By+": "+b.Why
+		}
+	}
+	return lost
+}
+
+// ghosts finds entries of this session that none of its locks knows, and removes them. There
+// should be none: an abandoned request is refused by the bumped session key. The caller holds mu.
+func (m *mirror) ghosts() {
+	for name, kvs := range m.queues {
+		for key, kv := range kvs {
+			e, _ := readEntry(m.s.keys, name, kv)
+			if e.Session != m.s.id || e.Foreign || m.s.knows(e.Ticket) {
+				continue
+			}
+			m.s.reap(func(ctx context.Context) error {
+				r, err := m.s.client.Txn(ctx).
+					If(clientv3.Compare(clientv3.CreateRevision(key), "=", e.Create)).
+					Then(clientv3.OpDelete(key)).Commit()
+				if err == nil && r.Succeeded {
+					m.s.cfg.Metrics.ghosts.Inc()
+				}
+				return err
+			})
+		}
+	}
+}

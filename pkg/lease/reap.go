@@ -1,0 +1,126 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// attempt bounds one request to etcd, so that a lost answer is noticed and the request repeated.
+func (s *Session) attempt() time.Duration { return s.cfg.TTL / 3 }
+
+// commit sends a transaction until its outcome is known or ctx ends. Each transaction of this
+// package may be sent twice: its compares make the second copy harmless, and the caller finds the
+// first one's work in the answer. sentTwice tells that an earlier copy may have been committed.
+func (s *Session) commit(ctx context.Context, ifs []clientv3.Cmp, then, els []clientv3.Op) (r *clientv3.TxnResponse, sentTwice bool, err error) {
+	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		actx, cancel := context.WithTimeout(ctx, s.attempt())
+		start := time.Now()
+		r, err = s.client.Txn(actx).If(ifs...).Then(then...).Else(els...).Commit()
+		cancel()
+		s.cfg.Metrics.request("txn", start, err)
+		if err == nil {
+			return r, sentTwice, nil
+		}
+		if cause := context.Cause(ctx); cause != nil {
+			return nil, true, cause
+		}
+		if errors.Is(err, rpctypes.ErrLeaseNotFound) {
+			s.lose("etcd no longer knows the lease")
+			return nil, false, context.Cause(s.ctx)
+		}
+		if !unknownOutcome(err) {
+			return nil, false, err
+		}
+		sentTwice = true
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return nil, true, context.Cause(ctx)
+		}
+	}
+}
+
+// unknownOutcome reports whether a request may have been committed although it failed, or may
+// succeed if sent again.
+func unknownOutcome(err error) bool {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return true
+	}
+	if etcd, ok := errors.AsType[rpctypes.EtcdError](err); ok {
+		return etcd.Code() == codes.Unavailable
+	}
+	switch status.Code(err) {
+	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.Unknown, codes.Internal:
+		return true
+	}
+	return false
+}
+
+// reap runs clean-up that nobody waits for until it succeeds or the session ends, whose leases
+// then take what is left.
+func (s *Session) reap(clean func(context.Context) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == Lost || s.state == Closed {
+		return
+	}
+	s.wg.Go(func() {
+		for wait := 50 * time.Millisecond; s.ctx.Err() == nil; wait = min(2*wait, 5*time.Second) {
+			ctx, cancel := context.WithTimeout(s.ctx, s.attempt())
+			err := clean(ctx)
+			cancel()
+			if err == nil {
+				return
+			}
+			select {
+			case <-time.After(wait):
+			case <-s.ctx.Done():
+			}
+		}
+	})
+}
+
+// finish runs clean-up once now and, if that does not succeed, on in the background.
+func (s *Session) finish(ctx context.Context, clean func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.attempt())
+	defer cancel()
+	if ctx.Err() != nil || clean(ctx) != nil {
+		s.reap(clean)
+	}
+}
+
+// abandon removes entries whose request has an unknown outcome, so that not even a copy of the
+// request that is still under way can leave an entry behind: it bumps the session's key, whose mod
+// revision every enqueue compares, and deletes the entries, in one transaction.
+func (s *Session) abandon(keys []string) {
+	s.reap(func(ctx context.Context) error {
+		ops := []clientv3.Op{clientv3.OpPut(s.key, s.value, clientv3.WithIgnoreLease())}
+		for _, k := range keys {
+			ops = append(ops, clientv3.OpDelete(k))
+		}
+		r, err := s.client.Txn(ctx).
+			If(clientv3.Compare(clientv3.CreateRevision(s.key), "=", s.epoch)).
+			Then(ops...).Commit()
+		if err != nil {
+			return err
+		}
+		if r.Succeeded {
+			s.bumped(r.Header.Revision)
+		}
+		return nil
+	})
+}
+
+// bumped notes a newer mod revision of the session's key.
+func (s *Session) bumped(mod int64) {
+	s.mu.Lock()
+	s.mod = max(s.mod, mod)
+	s.mu.Unlock()
+}

@@ -1,0 +1,151 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// recheck is how often a waiter looks for itself, so that a lost event costs time and no more.
+const recheck = 30 * time.Second
+
+// await blocks until a read of etcd proves that the lock is held as wanted. It returns the cause
+// of ctx, or of the lock's own end.
+func (l *Lock) await(ctx context.Context) error {
+	l.mu.Lock()
+	granted := l.want == ""
+	mode := l.want
+	l.mu.Unlock()
+	if granted {
+		return nil
+	}
+	l.s.cfg.Metrics.waiting(mode, 1)
+	defer l.s.cfg.Metrics.waiting(mode, -1)
+	timer := time.NewTimer(jitter(recheck))
+	defer timer.Stop()
+	for {
+		var rev int64
+		rescue := false
+		select {
+		case rev = <-l.wake:
+		case <-timer.C:
+			timer.Reset(jitter(recheck))
+			rescue = true
+		case <-l.ctx.Done():
+			return context.Cause(l.ctx)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		switch held, err := l.prove(ctx, rev); {
+		case err != nil:
+			l.s.cfg.Logger.WarnContext(ctx, "read lock queue", "lock", l.name, "err", err)
+			timer.Reset(jitter(recheck / 30))
+		case held:
+			if rescue {
+				l.s.cfg.Metrics.rescues.Inc()
+			}
+			return nil
+		}
+	}
+}
+
+func jitter(d time.Duration) time.Duration { return d*3/4 + rand.N(d/2) }
+
+// prove reads how the lock stands at revision rev, or now if rev is 0, and takes the grant if it
+// is there. The read is local to whichever member answers: stability makes any revision a proof,
+// and the records are current because nobody else may write them while the entry is granted.
+func (l *Lock) prove(ctx context.Context, rev int64) (bool, error) {
+	st, err := l.look(ctx, rev)
+	if err != nil {
+		return false, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.want == "" || st.queue.holds(l.ticket) != l.want {
+		return l.want == "", nil
+	}
+	l.grant(st)
+	return true, nil
+}
+
+func (l *Lock) look(ctx context.Context, rev int64) (standing, error) {
+	for try := 0; ; try++ {
+		var opts []clientv3.OpOption
+		if rev > 0 {
+			opts = []clientv3.OpOption{clientv3.WithRev(rev), clientv3.WithSerializable()}
+		}
+		actx, cancel := context.WithTimeout(ctx, l.s.attempt())
+		start := time.Now()
+		r, err := l.s.client.Txn(actx).Then(l.reads(opts...)...).Commit()
+		cancel()
+		l.s.cfg.Metrics.request("read", start, err)
+		switch {
+		case err == nil:
+			at := r.Header.Revision
+			if rev > 0 {
+				at = rev
+			}
+			return l.standing(r.Responses, at), nil
+		case rev > 0 && errors.Is(err, rpctypes.ErrFutureRev) && try < 3: // a member that lags
+			select {
+			case <-time.After(2 * time.Millisecond << try):
+			case <-ctx.Done():
+				return standing{}, context.Cause(ctx)
+			}
+		case rev > 0:
+			rev = 0 // compacted, or no answer: ask the quorum
+		default:
+			return standing{}, fmt.Errorf("read queue of %s: %w", l.name, err)
+		}
+	}
+}
+
+// giveUp takes all entries of a failed acquire out of their queues and says why it failed.
+// blocked is the lock that was not granted.
+func (s *Session) giveUp(ctx context.Context, ls []*Lock, blocked *Lock, why error, waited time.Duration) error {
+	if lost := blocked.whyLost(); lost != nil {
+		why = lost
+	}
+	if errors.Is(why, errWaited) {
+		q := s.mirror.view(blocked.name)
+		q.Entries = deleteTicket(q.Entries, blocked.ticket)
+		why = &HeldError{Queue: q, Waited: waited}
+	}
+	if s.ctx.Err() != nil {
+		return why // the leases take the entries
+	}
+	for _, l := range ls {
+		l.leave(ctx)
+	}
+	return why
+}
+
+func deleteTicket(es []Entry, ticket string) []Entry {
+	var out []Entry
+	for _, e := range es {
+		if e.Ticket != ticket {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// leave removes the entry without waiting longer than one attempt; what etcd does not answer in
+// that time goes on in the background.
+func (l *Lock) leave(ctx context.Context) {
+	l.mu.Lock()
+	l.quiet, l.released = true, true
+	ops := l.deletes(true)
+	fence := clientv3.Compare(clientv3.CreateRevision(l.key()), "=", l.create)
+	l.mu.Unlock()
+	clean := func(ctx context.Context) error {
+		_, err := l.s.client.Txn(ctx).If(fence).Then(ops...).Commit()
+		return err
+	}
+	l.s.finish(ctx, clean)
+}

@@ -1,0 +1,209 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// EventType is what happened to an entry.
+type EventType string
+
+// The life of an entry: it waits unless it is granted at once, and ends in one of three ways.
+const (
+	EventWaiting  EventType = "waiting"
+	EventGranted  EventType = "granted" // also when an upgrade or a downgrade is done
+	EventReleased EventType = "released"
+	EventExpired  EventType = "expired"
+	EventBroken   EventType = "broken"
+)
+
+// Event is one change of a lock queue, decoded.
+type Event struct {
+	Type     EventType
+	Entry    Entry
+	Break    *Break // who broke it and why, for EventBroken
+	Revision int64
+}
+
+// Watch yields the present state of one name's queue, or of all for an empty name, as events, and
+// then each change until ctx ends. It survives leader changes and compaction: what happened in
+// between shows as the difference of states. It yields an error once, and ends, when etcd refuses.
+func (l Locks) Watch(ctx context.Context, name string) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		keys, err := newLayout(l.Root)
+		if err == nil && name != "" {
+			err = checkName(name)
+		}
+		if err != nil {
+			yield(Event{}, err)
+			return
+		}
+		w := follower{locks: l, keys: keys, name: name, yield: yield, kvs: map[string]*mvccpb.KeyValue{}, shown: map[string]Entry{}}
+		for ctx.Err() == nil {
+			err := w.follow(ctx)
+			if errors.Is(err, errStop) || ctx.Err() != nil {
+				return
+			}
+			if err != nil && !retryable(err) {
+				yield(Event{}, fmt.Errorf("watch locks: %w", err))
+				return
+			}
+		}
+	}
+}
+
+var errStop = errors.New("the reader has stopped")
+
+func retryable(err error) bool {
+	return unknownOutcome(err) || errors.Is(err, rpctypes.ErrCompacted)
+}
+
+// follower turns states of the key space into events: it shows each entry's standing once, and
+// again when it changes.
+type follower struct {
+	locks  Locks
+	keys   layout
+	name   string
+	yield  func(Event, error) bool
+	kvs    map[string]*mvccpb.KeyValue
+	shown  map[string]Entry // granted or waiting entries by key; Mode is empty while waiting
+	breaks map[string]*Break
+}
+
+func (w *follower) follow(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
+	defer cancel()
+	start, end := w.keys.watched()
+	events := w.locks.Client.Watch(ctx, start, clientv3.WithRange(end), clientv3.WithCreatedNotify())
+	if first, ok := <-events; !ok || first.Err() != nil {
+		return watchError(first)
+	}
+	r, err := w.locks.Client.Get(ctx, start, clientv3.WithRange(end))
+	if err != nil {
+		return err
+	}
+	clear(w.kvs)
+	w.breaks = map[string]*Break{}
+	for _, kv := range r.Kvs {
+		w.kvs[string(kv.Key)] = kv
+	}
+	if err := w.show(ctx, r.Header.Revision); err != nil {
+		return err
+	}
+	for resp := range events {
+		if err := resp.Err(); err != nil {
+			return err
+		}
+		// One response may hold several revisions; each is a state of its own.
+		for evs := resp.Events; len(evs) > 0; {
+			rev, n := evs[0].Kv.ModRevision, 0
+			for ; n < len(evs) && evs[n].Kv.ModRevision == rev; n++ {
+				w.take(evs[n])
+			}
+			evs = evs[n:]
+			if rev <= r.Header.Revision {
+				continue
+			}
+			if err := w.show(ctx, rev); err != nil {
+				return err
+			}
+		}
+	}
+	return context.Canceled
+}
+
+func (w *follower) take(ev *clientv3.Event) {
+	key := string(ev.Kv.Key)
+	if _, lock := w.keys.name(key); !lock && ev.Type == clientv3.EventTypePut {
+		if b := readBreak([]*mvccpb.KeyValue{ev.Kv}); b != nil {
+			w.breaks[b.Key] = b
+		}
+	}
+	if ev.Type == clientv3.EventTypeDelete {
+		delete(w.kvs, key)
+		return
+	}
+	w.kvs[key] = ev.Kv
+}
+
+// show yields how the standing of the entries differs from what was shown before.
+func (w *follower) show(ctx context.Context, rev int64) error {
+	all := make([]*mvccpb.KeyValue, 0, len(w.kvs))
+	for _, k := range slices.Sorted(maps.Keys(w.kvs)) {
+		if _, ok := w.keys.name(k); ok {
+			all = append(all, w.kvs[k])
+		}
+	}
+	present := map[string]bool{}
+	var changes []Event
+	for _, q := range readQueues(w.keys, all, rev) {
+		if w.name != "" && q.Name != w.name {
+			continue
+		}
+		for _, e := range q.Holders() {
+			present[id(e)] = true
+			if old, ok := w.shown[id(e)]; !ok || old.Mode != e.Mode {
+				w.shown[id(e)] = e
+				changes = append(changes, Event{Type: EventGranted, Entry: e, Revision: rev})
+			}
+		}
+		for _, e := range q.Waiters() {
+			if present[id(e)] { // a holder's pending upgrade
+				continue
+			}
+			present[id(e)] = true
+			if _, ok := w.shown[id(e)]; !ok {
+				waiting := e
+				waiting.Mode = ""
+				w.shown[id(e)] = waiting
+				changes = append(changes, Event{Type: EventWaiting, Entry: e, Revision: rev})
+			}
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(w.shown)) {
+		if e := w.shown[k]; !present[k] {
+			delete(w.shown, k)
+			if !w.yield(w.gone(ctx, e, rev), nil) {
+				return errStop
+			}
+		}
+	}
+	for _, c := range changes {
+		if !w.yield(c, nil) {
+			return errStop
+		}
+	}
+	return nil
+}
+
+// id survives the change of key of a downgrade.
+func id(e Entry) string {
+	if e.Ticket != "" {
+		return e.Name + "/" + e.Ticket
+	}
+	return e.Key
+}
+
+// gone tells in which way an entry ended: broken if a mark says so, expired if its lease is gone too.
+func (w *follower) gone(ctx context.Context, e Entry, rev int64) Event {
+	ev := Event{Type: EventReleased, Entry: e, Revision: rev}
+	if b := w.breaks[e.Key]; b != nil {
+		ev.Type, ev.Break = EventBroken, b
+		return ev
+	}
+	if e.Lease == 0 {
+		return ev
+	}
+	if t, err := w.locks.Client.TimeToLive(ctx, e.Lease); err == nil && t.TTL <= 0 {
+		ev.Type = EventExpired
+	}
+	return ev
+}
