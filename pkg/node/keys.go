@@ -4,8 +4,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-
-	"go.etcd.io/etcd/api/v3/mvccpb"
 )
 
 // Keys is the layout of the records in etcd. Root ends in "/", for example
@@ -43,6 +41,14 @@ var directories = map[Kind]string{
 	KindPortgroup:       "portgroups/",
 	KindVolumeConnector: "volume-connectors/",
 	KindVolumeTarget:    "volume-targets/",
+}
+
+// indexNames names the index of each kind by uuid; never changed after start.
+var indexNames = map[Kind]string{
+	KindPort:            "port",
+	KindPortgroup:       "portgroup",
+	KindVolumeConnector: "volume-connector",
+	KindVolumeTarget:    "volume-target",
 }
 
 // childKinds are the kinds of record that belong to a node.
@@ -129,30 +135,4 @@ func (t *VolumeTarget) indexes(k Keys) []index {
 			"boot_index", boot})
 	}
 	return all
-}
-
-// Records is a node with all that belongs to it, as one read saw it.
-type Records struct {
-	Node             *Node
-	Ports            []*Port
-	Portgroups       []*Portgroup
-	VolumeConnectors []*VolumeConnector
-	VolumeTargets    []*VolumeTarget
-
-	// Corrupt lists the records of the node that could not be understood;
-	// they are missing above.
-	Corrupt []*CorruptError
-	// Revision is the etcd revision up to which the set is known to be
-	// complete. Decode sets the newest mod revision that it saw; set it to
-	// the revision of the reply if that is at hand. A deletion that depends
-	// on the set is refused as stale when something newer exists.
-	Revision int64
-}
-
-// Decode builds the records of one node from the key-values of a reply; keys
-// of other nodes and other keys are passed over. A missing node is a
-// *NotFoundError, an unreadable one a *CorruptError; other unreadable records
-// only go to Records.Corrupt.
-func (k Keys) Decode(id ID, kvs []*mvccpb.KeyValue) (*Records, error) {
-	panic("TODO")
 }

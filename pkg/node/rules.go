@@ -71,7 +71,6 @@ func (n *Node) Validate() error {
 	for _, field := range slices.Sorted(maps.Keys(interfaces)) {
 		p.text(field, *interfaces[field], maxText)
 	}
-	p.size(n)
 	return p.err()
 }
 
@@ -142,7 +141,6 @@ func (p *Port) Validate() error {
 	e.text("description", p.Description, maxText)
 	e.text("vendor", p.Vendor, 32)
 	e.text("category", p.Category, 80)
-	e.size(p)
 	return e.err()
 }
 
@@ -170,7 +168,6 @@ func (g *Portgroup) Validate() error {
 	e.need("mode", g.Mode, maxText)
 	e.text("physical_network", g.PhysicalNetwork, 64)
 	e.text("category", g.Category, 80)
-	e.size(g)
 	return e.err()
 }
 
@@ -189,7 +186,6 @@ func (c *VolumeConnector) Validate() error {
 	e.uuid("node_uuid", string(c.NodeUUID), true)
 	e.need("type", c.Type, 32)
 	e.need("connector_id", c.ConnectorID, maxText)
-	e.size(c)
 	return e.err()
 }
 
@@ -209,10 +205,7 @@ func (t *VolumeTarget) Validate() error {
 	e.need("volume_type", t.VolumeType, 64)
 	if t.BootIndex == nil {
 		e.add("boot_index", "is required")
-	} else if *t.BootIndex < 0 {
-		e.add("boot_index", "must be 0 or more")
 	}
 	e.need("volume_id", t.VolumeID, 36)
-	e.size(t)
 	return e.err()
 }

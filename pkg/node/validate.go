@@ -79,7 +79,7 @@ func (p *problems) name(kind Kind, value string) {
 		p.add("name", "use only letters, digits and the characters - . _ ~")
 	case value == "." || value == "..":
 		p.add("name", "may not be %q, which means something else in a path", value)
-	case isUUID(value):
+	case IsUUID(value):
 		p.add("name", "may not look like a uuid")
 	case slices.Contains(reserved[kind], value):
 		p.add("name", "%q is a reserved word of the API; choose another", value)
@@ -133,23 +133,11 @@ func (p *problems) count(o Object, key string) {
 	}
 }
 
-// size checks that a record fits into etcd.
-func (p *problems) size(r Record) {
-	data, err := json.Marshal(r)
-	if err != nil {
-		p.add("", "cannot be written as JSON: %v", err)
-	} else if len(data) > maxRecord {
-		p.add("", "the record is %d bytes long; use at most %d", len(data), maxRecord)
-	}
-}
-
 // IsUUID says whether the text is a uuid in the form that records use, upper
 // or lower case. Everything else in a path is a name.
 //
 // Ironic: oslo_utils.uuidutils.is_uuid_like.
-func IsUUID(text string) bool { return isUUID(text) }
-
-func isUUID(text string) bool { return canonicalUUID(text) != "" }
+func IsUUID(text string) bool { return canonicalUUID(text) != "" }
 
 // canonicalUUID answers the lower-case form with hyphens, or "" for a text
 // that is no uuid in the form of 36 characters.

@@ -1,0 +1,126 @@
+package node
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+)
+
+// DecodeInput reads one JSON object from a client into the struct that into
+// points to, which may be a record. It is strict: unknown fields (names are
+// compared with their case), values of a wrong type and trailing data are
+// refused in one *ValidationError that lists every bad field. An input of more
+// than limit bytes answers ErrTooLarge; limit 0 or less means 1 MiB. A null
+// leaves the field as it was.
+func DecodeInput(r io.Reader, limit int64, into any) error {
+	if limit <= 0 {
+		limit = maxRecord
+	}
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err != nil {
+		return fmt.Errorf("read input: %w", err)
+	}
+	if int64(len(data)) > limit {
+		return fmt.Errorf("input is longer than %d bytes: %w", limit, ErrTooLarge)
+	}
+	return decodeFields(data, into, true)
+}
+
+// unmarshal reads a stored value. It passes over fields that it does not know,
+// so that an older conductor can read what a newer one wrote.
+func unmarshal(data []byte, into any) error {
+	if json.Unmarshal(data, into) == nil && startsObject(data) {
+		return nil
+	}
+	if err := decodeFields(data, into, false); err != nil {
+		return err
+	}
+	return nil
+}
+
+// startsObject keeps a stored null from passing as an empty record.
+func startsObject(data []byte) bool {
+	return strings.HasPrefix(strings.TrimLeft(string(data), " \t\r\n"), "{")
+}
+
+// decodeFields reads each field by itself, so that all errors can be told.
+func decodeFields(data []byte, into any, strict bool) error {
+	var p problems
+	var raw map[string]json.RawMessage
+	if len(strings.TrimSpace(string(data))) == 0 {
+		p.add("", "the value is empty; it must be a JSON object")
+	} else if err := json.Unmarshal(data, &raw); err != nil {
+		p.add("", "%s", syntaxReason(err))
+	} else if raw == nil {
+		p.add("", "must be a JSON object")
+	}
+	fields := jsonFields(reflect.ValueOf(into).Elem())
+	for _, name := range slices.Sorted(maps.Keys(raw)) {
+		f, ok := fields[name]
+		if !ok {
+			if strict {
+				p.add("", "unknown field %q", name)
+			}
+			continue
+		}
+		if err := json.Unmarshal(raw[name], f.Addr().Interface()); err != nil {
+			p.add(name, "%s", typeReason(f.Type()))
+		}
+	}
+	return p.err()
+}
+
+// syntaxReason says what is wrong with a text that is no JSON object, without
+// repeating the text.
+func syntaxReason(err error) string {
+	if s, ok := errors.AsType[*json.SyntaxError](err); ok {
+		return fmt.Sprintf("not valid JSON at byte %d: %v", s.Offset, s)
+	}
+	return "must be a JSON object"
+}
+
+// jsonFields answers the fields of a struct by their JSON names, those of
+// embedded structs included.
+func jsonFields(v reflect.Value) map[string]reflect.Value {
+	fields := map[string]reflect.Value{}
+	for _, f := range reflect.VisibleFields(v.Type()) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if f.Anonymous || !f.IsExported() || name == "-" {
+			continue
+		}
+		if name == "" {
+			name = f.Name
+		}
+		fields[name] = v.FieldByIndex(f.Index)
+	}
+	return fields
+}
+
+// typeReason says what a field must look like.
+func typeReason(t reflect.Type) string {
+	switch t {
+	case reflect.TypeFor[time.Time]():
+		return "must be a time such as 2026-01-02T15:04:05Z"
+	case reflect.TypeFor[Object]():
+		return "must be a JSON object"
+	}
+	switch t.Kind() {
+	case reflect.Pointer:
+		return typeReason(t.Elem())
+	case reflect.String:
+		return "must be text"
+	case reflect.Bool:
+		return "must be true or false"
+	case reflect.Int, reflect.Int64:
+		return "must be a whole number"
+	case reflect.Slice:
+		return "must be a list"
+	}
+	return "must be a JSON object"
+}
