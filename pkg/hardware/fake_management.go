@@ -1,0 +1,151 @@
+package hardware
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/conductor-metal/conductor/pkg/node"
+)
+
+// plainManagement is a machine without the abilities that Ironic's
+// ManagementInterface does not demand. It names them as Ironic does.
+type plainManagement struct{}
+
+func lacks(n *node.Node, what string) error {
+	return &UnsupportedError{Driver: n.Driver, Extension: what}
+}
+
+func (plainManagement) SupportedBootModes(_ context.Context, n *node.Node) ([]string, error) {
+	return nil, lacks(n, "get_supported_boot_modes")
+}
+
+func (plainManagement) BootMode(_ context.Context, n *node.Node) (string, error) {
+	return "", lacks(n, "get_boot_mode")
+}
+
+func (plainManagement) SecureBoot(_ context.Context, n *node.Node) (bool, error) {
+	return false, lacks(n, "get_secure_boot_state")
+}
+
+func (plainManagement) Sensors(_ context.Context, n *node.Node) (map[string]any, error) {
+	return nil, lacks(n, "get_sensors_data")
+}
+
+func (plainManagement) SupportedIndicators(_ context.Context, n *node.Node, _ string) (map[string]map[string]Indicator, error) {
+	return nil, lacks(n, "get_supported_indicators")
+}
+
+func (plainManagement) Indicator(_ context.Context, n *node.Node, _, _ string) (IndicatorState, error) {
+	return "", lacks(n, "get_indicator_state")
+}
+
+func (plainManagement) SetBootMode(_ context.Context, n *node.Node, _ string) error {
+	return lacks(n, "set_boot_mode")
+}
+
+func (plainManagement) SetSecureBoot(_ context.Context, n *node.Node, _ bool) error {
+	return lacks(n, "set_secure_boot_state")
+}
+
+func (plainManagement) SetIndicator(_ context.Context, n *node.Node, _, _ string, _ IndicatorState) error {
+	return lacks(n, "set_indicator_state")
+}
+
+func (plainManagement) InjectNMI(_ context.Context, n *node.Node) error {
+	return lacks(n, "inject_nmi")
+}
+
+func (plainManagement) AttachVirtualMedia(_ context.Context, n *node.Node, _, _ string) error {
+	return lacks(n, "attach_virtual_media")
+}
+
+func (plainManagement) DetachVirtualMedia(_ context.Context, n *node.Node, _ []string) error {
+	return lacks(n, "detach_virtual_media")
+}
+
+// fakeManagement knows the boot device pxe and two indicators that are always
+// on.
+type fakeManagement struct {
+	plainManagement
+	*fake
+}
+
+func (m fakeManagement) Validate(ctx context.Context, n *node.Node) error {
+	return m.glance(ctx, n, InterfaceManagement, "Validate")
+}
+
+func (m fakeManagement) SupportedBootDevices(ctx context.Context, n *node.Node) ([]string, error) {
+	return []string{BootPXE}, m.glance(ctx, n, InterfaceManagement, "SupportedBootDevices")
+}
+
+func (m fakeManagement) BootDevice(ctx context.Context, n *node.Node) (BootDevice, error) {
+	return BootDevice{Device: BootPXE}, m.read(ctx, n, InterfaceManagement, "BootDevice")
+}
+
+func (m fakeManagement) SetBootDevice(ctx context.Context, n *node.Node, d BootDevice) error {
+	if err := oneOf(d, BootPXE); err != nil {
+		return err
+	}
+	return m.write(ctx, n, InterfaceManagement, "SetBootDevice")
+}
+
+func oneOf(d BootDevice, supported ...string) error {
+	if !slices.Contains(supported, d.Device) {
+		return fmt.Errorf("%w: boot device %q, supported: %s", ErrInvalidParameter, d.Device, strings.Join(supported, ", "))
+	}
+	return nil
+}
+
+func (m fakeManagement) Sensors(ctx context.Context, n *node.Node) (map[string]any, error) {
+	return map[string]any{}, m.read(ctx, n, InterfaceManagement, "Sensors")
+}
+
+func (m fakeManagement) SupportedIndicators(ctx context.Context, n *node.Node, component string) (map[string]map[string]Indicator, error) {
+	if err := m.read(ctx, n, InterfaceManagement, "SupportedIndicators"); err != nil {
+		return nil, err
+	}
+	return fakeIndicators(component), nil
+}
+
+func fakeIndicators(component string) map[string]map[string]Indicator {
+	all := map[string]map[string]Indicator{
+		"chassis": {"led-0": {ReadOnly: true, States: []IndicatorState{IndicatorOff, IndicatorOn}}},
+		"system":  {"led": {States: []IndicatorState{IndicatorBlinking, IndicatorOff, IndicatorOn}}},
+	}
+	for c := range all {
+		if component != "" && c != component {
+			delete(all, c)
+		}
+	}
+	return all
+}
+
+func (m fakeManagement) Indicator(ctx context.Context, n *node.Node, component, name string) (IndicatorState, error) {
+	if err := m.read(ctx, n, InterfaceManagement, "Indicator"); err != nil {
+		return "", err
+	}
+	if _, ok := fakeIndicators("")[component][name]; !ok {
+		return "", fmt.Errorf("%w: no indicator %q of component %q", ErrInvalidParameter, name, component)
+	}
+	return IndicatorOn, nil
+}
+
+// noopManagement leaves the boot order as it was set up by hand, first pxe,
+// then the disk. Ironic: NoopManagement.
+type noopManagement struct{ plainManagement }
+
+func (noopManagement) Validate(context.Context, *node.Node) error { return nil }
+
+func (noopManagement) SupportedBootDevices(context.Context, *node.Node) ([]string, error) {
+	return []string{BootPXE, BootDisk}, nil
+}
+
+func (noopManagement) BootDevice(context.Context, *node.Node) (BootDevice, error) {
+	return BootDevice{Device: BootPXE, Persistent: true}, nil
+}
+
+func (noopManagement) SetBootDevice(_ context.Context, _ *node.Node, d BootDevice) error {
+	return oneOf(d, BootPXE, BootDisk)
+}
