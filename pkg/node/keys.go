@@ -21,18 +21,17 @@ func (k Keys) Node(id ID) string { return k.Root + "nodes/" + string(id) }
 // of answers the key of a record.
 func (k Keys) of(r Record) string { return k.child(r.Kind(), r.parent(), r.ID()) }
 
-// child answers the key of a record by its parts; id "" is the prefix of all
-// records of that kind of the node, node and id "" that of all nodes.
+// child answers the key of a record by its parts; with id "" it is the prefix
+// of all records of the kind that belong to the node. A node has no parent.
 func (k Keys) child(kind Kind, parent ID, id string) string {
-	p := k.Root + directories[kind]
-	switch {
-	case kind == KindNode:
-		return p + id
-	case parent == "":
-		return p
+	if kind == KindNode {
+		return k.Root + directories[kind] + id
 	}
-	return p + string(parent) + "/" + id
+	return k.Root + directories[kind] + string(parent) + "/" + id
 }
+
+// all answers the prefix of all records of the kind, of all nodes.
+func (k Keys) all(kind Kind) string { return k.Root + directories[kind] }
 
 // directories names the place of each kind; never changed after start.
 var directories = map[Kind]string{

@@ -64,7 +64,10 @@ func (s *Store) VolumeTargets(ctx context.Context, q ListRequest[*VolumeTarget])
 
 // list reads a page, anew if a compaction takes its revision away.
 func list[R Record](ctx context.Context, s *Store, q ListRequest[R]) (*Page[R], error) {
-	prefix := s.keys.child(kindOf[R](), q.Node, "")
+	prefix := s.keys.all(kindOf[R]())
+	if q.Node != "" {
+		prefix = s.keys.child(kindOf[R](), q.Node, "")
+	}
 	from, err := start(ctx, s, q, prefix)
 	if err != nil {
 		return nil, err

@@ -19,7 +19,13 @@ func (o Object) MarshalJSON() ([]byte, error) {
 	if o == nil {
 		return []byte("{}"), nil
 	}
-	return json.Marshal(map[string]any(o))
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false) // an operator reads & and not \u0026
+	if err := e.Encode(map[string]any(o)); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
 // UnmarshalJSON reads a JSON object; null becomes nil.

@@ -121,7 +121,6 @@ func (w *watch) event(e *clientv3.Event) {
 	out := WatchEvent{Type: WatchDelete, Key: key, Kind: kind, Node: parent, UUID: uuid, Revision: e.Kv.ModRevision}
 	if e.Type == clientv3.EventTypePut {
 		out.Type = WatchPut
-		// A nil *Node in a Record would not be nil, so assign only a success.
 		if r, err := w.store.keys.decode(e.Kv); err != nil {
 			out.Err = err
 		} else {
