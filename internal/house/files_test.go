@@ -7,6 +7,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path"
@@ -79,6 +80,7 @@ func tracked(t *testing.T) []string {
 // checkFiles returns a complaint for each rule that a file breaks.
 func checkFiles(tree fs.FS, files []string) []string {
 	var complaints []string
+	tests := map[string][]byte{}
 	complain := func(format string, args ...any) {
 		complaints = append(complaints, fmt.Sprintf(format, args...))
 	}
@@ -102,35 +104,50 @@ func checkFiles(tree fs.FS, files []string) []string {
 			}
 		}
 		if strings.HasSuffix(name, "_test.go") && !within(name, "test/e2e") {
-			for _, where := range sleeps(name, text) {
-				complain("%s: time.Sleep in a test without a synctest bubble: wait for what should happen", where)
-			}
+			tests[name] = text
 		}
+	}
+	for _, where := range sleeps(tests) {
+		complain("%s: time.Sleep in a test outside of a synctest bubble: wait for what should happen", where)
 	}
 	return complaints
 }
 
-// sleeps returns where a test file calls time.Sleep, unless it uses
-// testing/synctest, in whose bubbles sleeping costs nothing.
-func sleeps(name string, text []byte) []string {
+// sleeps returns where test files call time.Sleep in vain. It is allowed in a
+// file that uses testing/synctest, in whose bubbles it costs nothing; and in a
+// loop, as the pause between two looks, if another file of that directory uses
+// synctest: then it is a contract that is tested in a bubble and for real.
+func sleeps(tests map[string][]byte) []string {
 	fset := token.NewFileSet()
-	file, err := parser.ParseFile(fset, name, text, parser.SkipObjectResolution)
-	if err != nil {
-		return nil // the compiler says it better
-	}
-	for _, imp := range file.Imports {
-		if imp.Path.Value == `"testing/synctest"` {
-			return nil
+	files, bubbles := map[string]*ast.File{}, map[string]bool{}
+	for name, text := range tests {
+		file, err := parser.ParseFile(fset, name, text, parser.SkipObjectResolution)
+		if err != nil {
+			continue // the compiler says it better
+		}
+		files[name] = file
+		for _, imp := range file.Imports {
+			if imp.Path.Value == `"testing/synctest"` {
+				bubbles[path.Dir(name)], bubbles[name] = true, true
+			}
 		}
 	}
 	var where []string
-	ast.Inspect(file, func(n ast.Node) bool {
-		if sel, ok := n.(*ast.SelectorExpr); ok && sel.Sel.Name == "Sleep" {
-			if pkg, ok := sel.X.(*ast.Ident); ok && pkg.Name == "time" {
-				where = append(where, fset.Position(sel.Pos()).String())
-			}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if bubbles[name] {
+			continue
 		}
-		return true
-	})
+		ast.Inspect(files[name], func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.ForStmt:
+				return !bubbles[path.Dir(name)]
+			case *ast.SelectorExpr:
+				if pkg, ok := n.X.(*ast.Ident); ok && pkg.Name == "time" && n.Sel.Name == "Sleep" {
+					where = append(where, fset.Position(n.Pos()).String())
+				}
+			}
+			return true
+		})
+	}
 	return where
 }

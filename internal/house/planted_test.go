@@ -45,3 +45,26 @@ func TestFilesCheckerFindsWhatIsPlanted(t *testing.T) {
 		})
 	}
 }
+
+// Whether a sleep is in vain can depend on the other files of its directory.
+func TestSleepsBesideABubble(t *testing.T) {
+	const bubble = "package p\n\nimport \"testing/synctest\"\n"
+	const polling = "package p\n\nimport \"time\"\n\nfunc f(ok func() bool) {\nfor !ok() {\ntime.Sleep(1)\n}\n}\n"
+	const sleeping = "package p\n\nimport \"time\"\n\nfunc f() { time.Sleep(1) }\n"
+	tests := []struct {
+		name, beside, text string
+		want               int
+	}{
+		{"polling beside a bubble", "p/bubble_test.go", polling, 0},
+		{"sleeping beside a bubble", "p/bubble_test.go", sleeping, 1},
+		{"polling, the bubble is elsewhere", "q/bubble_test.go", polling, 1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := sleeps(map[string][]byte{tt.beside: []byte(bubble), "p/a_test.go": []byte(tt.text)})
+			if len(got) != tt.want {
+				t.Errorf("got %q, want %d complaints", got, tt.want)
+			}
+		})
+	}
+}
