@@ -155,7 +155,8 @@ func open(ctx context.Context, dir string, ec *embed.Config, run *run) (*embed.E
 			if r.err == nil {
 				r.etcd.Close()
 			}
-		case <-run.reasons:
+		case err := <-run.reasons:
+			return nil, dataError(dir, err)
 		}
 		return nil, fmt.Errorf("start etcd on %s: %w", dir, context.Cause(ctx))
 	}
