@@ -1,6 +1,7 @@
 package hardware
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -32,8 +33,10 @@ func (r *Registry) Compose(n *node.Node) (*Composition, error) {
 		return nil, err
 	}
 	c := &Composition{driver: n.Driver, names: map[string]string{}, defaults: map[string]string{}}
+	fields := n.Interfaces()
 	for _, iface := range Interfaces() {
-		name, byDefault, err := r.choose(t, n, iface)
+		key := iface + "_interface"
+		name, byDefault, err := r.choose(t, iface, *fields[key], n.InstanceInfo[key])
 		if err != nil {
 			return nil, err
 		}
@@ -57,40 +60,30 @@ func (c *Composition) Names() map[string]string { return maps.Clone(c.names) }
 // when a task composes its driver.
 func (c *Composition) Defaults() map[string]string { return maps.Clone(c.defaults) }
 
-// choose returns the name for an interface and whether it is a default.
-func (r *Registry) choose(t Type, n *node.Node, iface string) (name string, byDefault bool, err error) {
-	own := *n.Interfaces()[iface+"_interface"]
+// choose returns the name for an interface and whether it is a default. Own is
+// the node's field, over what instance_info says.
+func (r *Registry) choose(t Type, iface, own string, over any) (name string, byDefault bool, err error) {
 	if own != "" {
 		if err := r.fits(t, iface, own); err != nil {
 			return "", false, err
 		}
+		name = own
 	}
-	over, err := instanceInterface(n, iface)
-	if err == nil && over != "" {
-		err = r.fits(t, iface, over)
+	switch over := over.(type) {
+	case nil:
+	case string:
+		if err := r.fits(t, iface, over); err != nil {
+			return "", false, err
+		}
+		name = over
+	default:
+		return "", false, fmt.Errorf("instance_info %s_interface is no text: %w", iface, ErrInvalidParameter)
 	}
-	switch {
-	case err != nil:
-		return "", false, err
-	case over != "":
-		return over, false, nil
-	case own != "":
-		return own, false, nil
+	if name != "" {
+		return name, false, nil
 	}
 	name, err = r.defaultName(t, iface)
 	return name, true, err
-}
-
-// instanceInterface returns what instance_info says about an interface.
-func instanceInterface(n *node.Node, iface string) (string, error) {
-	switch v := n.InstanceInfo[iface+"_interface"].(type) {
-	case nil:
-		return "", nil
-	case string:
-		return v, nil
-	default:
-		return "", fmt.Errorf("instance_info %s_interface is no string: %w", iface, ErrInvalidParameter)
-	}
 }
 
 func (r *Registry) hardwareType(driver string) (Type, error) {
@@ -132,7 +125,7 @@ func (r *Registry) valid(t Type, iface string) []string {
 func (r *Registry) defaultName(t Type, iface string) (string, error) {
 	if name := r.defaults[iface]; name != "" {
 		err := r.fits(t, iface, name)
-		if _, bad := err.(*IncompatibleInterfaceError); bad {
+		if _, bad := errors.AsType[*IncompatibleInterfaceError](err); bad {
 			err = &NoValidDefaultError{
 				Driver: t.Name, Interface: iface, Configured: name,
 				Supported: t.Supported[iface], Valid: r.valid(t, iface),
