@@ -248,7 +248,7 @@ func checkRangeStream(r *pb.RangeRequest) error {
 		return rpctypes.ErrGRPCEmptyKey
 	case r.SortOrder != pb.RangeRequest_NONE && (r.SortTarget != pb.RangeRequest_KEY || r.SortOrder != pb.RangeRequest_ASCEND):
 		return status.Errorf(codes.Unimplemented, "RangeStream does not support custom sort orders")
-	case r.MinModRevision != 0 || r.MaxModRevision != 0 || r.MinCreateRevision != 0 || r.MaxCreateRevision != 0:
+	case hasFilters(r):
 		return status.Errorf(codes.Unimplemented, "RangeStream does not support revision filters")
 	}
 	return nil

@@ -3,6 +3,7 @@ package leasetest
 import (
 	"context"
 	"flag"
+	"fmt"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -31,8 +32,14 @@ func TestDifferential(t *testing.T) {
 		seed = rand.Uint64()
 	}
 	t.Logf("repeat with -leasetest.seed=%d", seed)
-	g := &generator{rand: rand.New(rand.NewPCG(seed, 0)), rev: 1}
+	for _, compacts := range []bool{true, false} {
+		t.Run(fmt.Sprintf("compacts=%t", compacts), func(t *testing.T) {
+			differ(t, &generator{rand: rand.New(rand.NewPCG(seed, 0)), rev: 1, compacts: compacts})
+		})
+	}
+}
 
+func differ(t *testing.T, g *generator) {
 	fake := New()
 	defer fake.Close()
 	fakeClient := fake.Client("a")

@@ -3,6 +3,7 @@ package leasetest
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/protobuf/proto"
@@ -18,6 +19,10 @@ type generator struct {
 	// keeps allows puts that keep a value or a lease, instead of deletes
 	// "from key" in the same transaction: together they can crash etcd.
 	keeps bool
+
+	// compacts allows compactions, instead of transactions that put and
+	// delete the same key: together they can crash etcd, too.
+	compacts bool
 }
 
 func (g *generator) n(n int) int      { return g.rand.IntN(n) }
@@ -160,8 +165,12 @@ func (g *generator) next() (method string, req proto.Message, answer func() prot
 	case k < 37:
 		return pb.KV_DeleteRange_FullMethodName, g.deleteRequest(), func() proto.Message { return &pb.DeleteRangeResponse{} }
 	case k < 85:
-		return pb.KV_Txn_FullMethodName, g.txnRequest(2), func() proto.Message { return &pb.TxnResponse{} }
-	case k < 87:
+		r := g.txnRequest(2)
+		for g.compacts && checkTxn(r) == nil && overlaps(r) {
+			r = g.txnRequest(2)
+		}
+		return pb.KV_Txn_FullMethodName, r, func() proto.Message { return &pb.TxnResponse{} }
+	case k < 87 && g.compacts:
 		return pb.KV_Compact_FullMethodName, &pb.CompactionRequest{Revision: g.rev - int64(g.n(20)) + 2}, func() proto.Message { return &pb.CompactionResponse{} }
 	case k < 92:
 		g.nextID++
@@ -174,4 +183,31 @@ func (g *generator) next() (method string, req proto.Message, answer func() prot
 	default:
 		return pb.Lease_LeaseTimeToLive_FullMethodName, &pb.LeaseTimeToLiveRequest{ID: g.lease(), Keys: true}, func() proto.Message { return &pb.LeaseTimeToLiveResponse{} }
 	}
+}
+
+// overlaps reports whether the transaction may change a key twice.
+func overlaps(r *pb.TxnRequest) bool {
+	puts, dels := changes(r, nil, nil)
+	for _, key := range puts {
+		for _, d := range dels {
+			if d.contains(key) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func changes(r *pb.TxnRequest, puts []string, dels []span) ([]string, []span) {
+	for _, op := range slices.Concat(r.Success, r.Failure) {
+		switch o := op.Request.(type) {
+		case *pb.RequestOp_RequestPut:
+			puts = append(puts, string(o.RequestPut.Key))
+		case *pb.RequestOp_RequestDeleteRange:
+			dels = append(dels, newSpan(o.RequestDeleteRange.Key, o.RequestDeleteRange.RangeEnd))
+		case *pb.RequestOp_RequestTxn:
+			puts, dels = changes(o.RequestTxn, puts, dels)
+		}
+	}
+	return puts, dels
 }

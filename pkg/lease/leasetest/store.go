@@ -76,6 +76,11 @@ func (s *store) read(r *pb.RangeRequest, head *tree, rev int64) (*pb.RangeRespon
 	if r.CountOnly {
 		return resp, nil
 	}
+	if r.Limit > 0 && int64(len(kvs)) > r.Limit+1 && r.SortOrder == pb.RangeRequest_NONE && !hasFilters(r) {
+		// etcd takes a target without an order for no sort at all when it
+		// decides what to read, but sorts what it has read.
+		kvs = kvs[:r.Limit+1]
+	}
 	kvs = slices.DeleteFunc(kvs, func(kv *mvccpb.KeyValue) bool { return filtered(r, kv) })
 	order(r, kvs)
 	if r.Limit > 0 && int64(len(kvs)) > r.Limit {
@@ -100,6 +105,10 @@ func keyOnly(kv *mvccpb.KeyValue, withLease bool) *mvccpb.KeyValue {
 		k.Lease = kv.Lease
 	}
 	return k
+}
+
+func hasFilters(r *pb.RangeRequest) bool {
+	return r.MinModRevision != 0 || r.MaxModRevision != 0 || r.MinCreateRevision != 0 || r.MaxCreateRevision != 0
 }
 
 func filtered(r *pb.RangeRequest, kv *mvccpb.KeyValue) bool {
