@@ -7,8 +7,12 @@ import (
 )
 
 // Config returns the configuration of [Registry], to be changed before it is
-// given to [hardware.NewRegistry].
+// given to [hardware.NewRegistry]. With a nil BMC there are no machines but the
+// nodes' records.
 func Config(b *BMC) hardware.Config {
+	if b == nil {
+		return hardware.Config{}
+	}
 	return hardware.Config{Fake: hardware.FakeConfig{Machines: b}}
 }
 
