@@ -77,3 +77,6 @@ func (p *Port) meta() *Meta            { return &p.Meta }
 func (g *Portgroup) meta() *Meta       { return &g.Meta }
 func (c *VolumeConnector) meta() *Meta { return &c.Meta }
 func (t *VolumeTarget) meta() *Meta    { return &t.Meta }
+
+// Sign says who writes the record next, or nil for a create without a lock.
+func Sign(r Record, w *Writer) { r.meta().WrittenBy = w }

@@ -1,0 +1,113 @@
+package task
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/conductor-metal/conductor/pkg/hardware"
+	"github.com/conductor-metal/conductor/pkg/lease"
+	"github.com/conductor-metal/conductor/pkg/node"
+)
+
+// Metrics counts tasks, workers, transitions and commands to machines. Labels are bounded: no
+// node and no purpose is among them.
+type Metrics struct {
+	running    *prometheus.GaugeVec
+	tasks      *prometheus.CounterVec
+	duration   *prometheus.HistogramVec
+	background *prometheus.CounterVec
+	workers    *prometheus.GaugeVec
+	busy       *prometheus.GaugeVec
+	rejections *prometheus.CounterVec
+	events     *prometheus.CounterVec
+	commands   *prometheus.CounterVec
+	commandDur *prometheus.HistogramVec
+}
+
+// NewMetrics registers the metrics of tasks. A nil reg counts for nobody.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	f := promauto.With(reg)
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return f.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		return f.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
+	}
+	buckets := []float64{.001, .005, .01, .05, .1, .5, 1, 5, 30, 60, 300, 1800, 7200}
+	histogram := func(name, help string, labels ...string) *prometheus.HistogramVec {
+		return f.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
+	}
+	m := &Metrics{
+		running:    gauge("conductor_tasks_running", "Tasks whose function runs now.", "operation"),
+		tasks:      counter("conductor_tasks_total", "Tasks by how their function ended.", "operation", "result"),
+		duration:   histogram("conductor_task_duration_seconds", "Time of tasks, from asking for the lock to the end of their function.", "operation", "result"),
+		background: counter("conductor_background_tasks_total", "Background work that tasks left to workers, by how it ended.", "result"),
+		workers:    gauge("conductor_workers", "Workers for background tasks.", "pool"),
+		busy:       gauge("conductor_workers_busy", "Workers that run a background task.", "pool"),
+		rejections: counter("conductor_worker_rejections_total", "Background tasks that found no free worker.", "pool"),
+		events:     counter("conductor_provision_events_total", "Events given to the provision state machine.", "event", "result"),
+		commands:   counter("conductor_bmc_requests_total", "Calls of driver methods.", "interface", "result"),
+		commandDur: histogram("conductor_bmc_request_duration_seconds", "Time of calls of driver methods.", "interface", "result"),
+	}
+	for _, right := range []string{"exclusive", "shared", "snapshot"} {
+		m.running.WithLabelValues(right)
+		m.tasks.WithLabelValues(right, "ok")
+	}
+	for _, pool := range []string{"normal", "reserved"} {
+		m.busy.WithLabelValues(pool)
+		m.rejections.WithLabelValues(pool)
+	}
+	return m
+}
+
+// result sorts an error into one of few words.
+func result(err error) string {
+	switch {
+	case err == nil:
+		return "ok"
+	case errors.Is(err, lease.ErrHeld), errors.Is(err, lease.ErrUpgradeConflict):
+		return "locked"
+	case errors.Is(err, lease.ErrLost), errors.Is(err, lease.ErrSuspect):
+		return "lost"
+	case errors.Is(err, node.ErrNotFound):
+		return "not_found"
+	case errors.Is(err, node.ErrInvalidState):
+		return "invalid_state"
+	case errors.Is(err, ErrNoWorker):
+		return "no_worker"
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return "canceled"
+	}
+	return "error"
+}
+
+// begin counts a task in; the function it returns counts it out.
+func (m *Metrics) begin(right string) func(*error) {
+	start := time.Now()
+	m.running.WithLabelValues(right).Inc()
+	return func(err *error) {
+		m.running.WithLabelValues(right).Dec()
+		m.tasks.WithLabelValues(right, result(*err)).Inc()
+		m.duration.WithLabelValues(right, result(*err)).Observe(time.Since(start).Seconds())
+	}
+}
+
+func (m *Metrics) worked(err error) { m.background.WithLabelValues(result(err)).Inc() }
+
+func (m *Metrics) event(e node.Event, err error) {
+	if !slices.Contains(node.Events(), e) {
+		e = "other"
+	}
+	m.events.WithLabelValues(string(e), result(err)).Inc()
+}
+
+func (m *Metrics) command(c hardware.Call, took time.Duration, err error) {
+	r := result(err)
+	m.commands.WithLabelValues(c.Interface, r).Inc()
+	m.commandDur.WithLabelValues(c.Interface, r).Observe(took.Seconds())
+}
