@@ -155,7 +155,8 @@ func TestUpdateMovesIndexes(t *testing.T) {
 	c.Name = "b"
 	wantDuplicate(t, try(t, s)(s.keys.Update(a, c)), KindNode, "name", "b", string(b.UUID))
 	// Renaming to a free one moves the index in the one transaction.
-	c.Name, c.WrittenBy = "c", &Writer{"t", 3}
+	c.Name = "c"
+	Sign(c, &Writer{"t", 3})
 	rev := commit(t, s)(s.keys.Update(a, c))
 	got, err := s.Find(t.Context(), "c")
 	if err != nil || got.UUID != a.UUID || got.Revision != rev || c.Revision != rev ||

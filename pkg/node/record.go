@@ -78,5 +78,6 @@ func (g *Portgroup) meta() *Meta       { return &g.Meta }
 func (c *VolumeConnector) meta() *Meta { return &c.Meta }
 func (t *VolumeTarget) meta() *Meta    { return &t.Meta }
 
-// Sign says who writes the record next, or nil for a create without a lock.
+// Sign says who writes the record next; nil is right only for a create without a lock. Call it
+// before Create or Update build the change.
 func Sign(r Record, w *Writer) { r.meta().WrittenBy = w }

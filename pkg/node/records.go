@@ -23,8 +23,11 @@ type Records struct {
 	Corrupt []*CorruptError
 	// Revision is the etcd revision up to which the set is known to be
 	// complete. Decode sets the newest mod revision that it saw; set it to
-	// the revision of the reply if that is at hand. A deletion that depends
-	// on the set is refused as stale when something newer exists.
+	// the revision of the read's reply if that is at hand, and never to the
+	// revision of a later write: a port that was created without a lock
+	// between the two would be missed, and its index keys would be orphaned.
+	// A deletion that depends on the set is refused as stale when something
+	// newer exists.
 	Revision int64
 }
 
