@@ -120,16 +120,16 @@ func (c *conn) send(name string, req proto.Message, hear func(reply)) error {
 	if size := proto.Size(req); size > maxSendBytes {
 		return status.Errorf(codes.ResourceExhausted, "trying to send message larger than max (%d vs. %d)", size, maxSendBytes)
 	}
-	req = proto.Clone(req) // the caller may change it; the wire has its own
-	if !c.etcd.spawn(func() { c.carry(Call{Method: name, Request: req}, hear) }) {
+	call := Call{Method: name, Request: proto.Clone(req)} // the caller may change its own
+	there := c.link.request(call)
+	if !c.etcd.spawn(func() { c.carry(call, there, hear) }) {
 		return ErrUnavailable
 	}
 	return nil
 }
 
 // carry brings a request to the server and the answer back.
-func (c *conn) carry(call Call, hear func(reply)) {
-	there := c.link.request(call)
+func (c *conn) carry(call Call, there Fate, hear func(reply)) {
 	c.refuse(there, hear)
 	if there.Lost || !c.etcd.wait(there.Delay) || c.link.isCut() {
 		return

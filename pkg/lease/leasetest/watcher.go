@@ -227,6 +227,11 @@ func (x *watch) follow(ctx context.Context) error {
 		case out <- next:
 			x.buffer = x.buffer[1:]
 		case <-sub.inbox.ready:
+			select {
+			case <-broken:
+				return ErrUnavailable // a new stream will bring it again
+			default:
+			}
 			quiet = false
 			for _, s := range sub.inbox.take() {
 				if err := x.launch(s); err != nil {
