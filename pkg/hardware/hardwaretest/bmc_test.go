@@ -170,8 +170,8 @@ func TestManyAtOnce(t *testing.T) {
 				if err := d.Power.Set(t.Context(), node.PowerOn); err != nil {
 					t.Error(err)
 				}
-				b.Overlaps()
 			}
+			b.Overlaps()
 		})
 	}
 	wg.Wait()
