@@ -211,6 +211,18 @@ func TestListManyBatches(t *testing.T) {
 	if err != nil || len(page.Items) != len(ops) || page.Next != "" {
 		t.Fatalf("got %d, %v", len(page.Items), err)
 	}
+	// A node that appears while the list is read is not on the page.
+	wrote := false
+	page, err = s.Nodes(t.Context(), ListRequest[*Node]{Match: func(*Node) bool {
+		if !wrote {
+			wrote = true
+			add(t, s, &Node{UUID: "ffffffff-ffff-4fff-bfff-ffffffffffff", Driver: "d"})
+		}
+		return true
+	}})
+	if err != nil || len(page.Items) != len(ops) {
+		t.Fatalf("got %d, %v", len(page.Items), err)
+	}
 	page, err = s.Nodes(t.Context(), ListRequest[*Node]{Limit: batch + 1})
 	if err != nil || len(page.Items) != batch+1 || page.Next != fmt.Sprintf("%08d", batch) {
 		t.Fatalf("got %d, %v", len(page.Items), err)
@@ -253,6 +265,18 @@ func TestCorruptRecord(t *testing.T) {
 	put(s.keys.index("node-name", "ghost"), uuid.NewString())
 	if _, err := s.Find(t.Context(), "ghost"); !errors.Is(err, ErrNotFound) {
 		t.Errorf("ghost: got %v", err)
+	}
+	// So is one that points to a record with another name or instance, as a
+	// rename between the two reads leaves it.
+	n := add(t, s, &Node{Name: "renamed", Driver: "d"})
+	instance := uuid.NewString()
+	put(s.keys.index("node-name", "before"), string(n.UUID))
+	put(s.keys.index("instance", instance), string(n.UUID))
+	if _, err := s.Find(t.Context(), "before"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("renamed: got %v", err)
+	}
+	if _, err := s.ByInstance(t.Context(), instance); !errors.Is(err, ErrNotFound) {
+		t.Errorf("instance moved: got %v", err)
 	}
 }
 
