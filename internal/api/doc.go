@@ -1,0 +1,2 @@
+// Package api is the HTTP door of a conductor.
+package api
