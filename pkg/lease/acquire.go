@@ -227,7 +227,7 @@ func (s *Session) enter(ctx context.Context, ls []*Lock, try bool) error {
 		r, twice, err := s.commit(ctx, ifs, then, els)
 		if err != nil {
 			if twice {
-				s.abandonAll(ls)
+				s.abandon(ls)
 			}
 			return fmt.Errorf("lock %s: %w", ls[0].name, err)
 		}
@@ -259,7 +259,10 @@ func (l *Lock) entering(try bool) (ifs []clientv3.Cmp, then, els []clientv3.Op) 
 	if l.req.Mode == Exclusive {
 		// Compares of a nested transaction see the state before the outer one.
 		alone := append(keys.free(l.name, Exclusive), clientv3.Compare(clientv3.CreateRevision(keys.intent(l.name)), "=", 0))
-		then = append(then, clientv3.OpTxn(alone, []clientv3.Op{clientv3.OpPut(keys.intent(l.name), l.newIntent().String())}, nil))
+		if l.draft == "" {
+			l.draft = l.newIntent().String()
+		}
+		then = append(then, clientv3.OpTxn(alone, []clientv3.Op{clientv3.OpPut(keys.intent(l.name), l.draft)}, nil))
 	}
 	then = append(then, clientv3.OpPut(l.key(), l.value().String(), clientv3.WithLease(id)))
 	els = append(els, reads...)
@@ -333,13 +336,4 @@ func (l *Lock) grant(st standing) {
 	l.granted = time.Now()
 	l.records = st.records
 	l.meetIntent(st)
-}
-
-// abandonAll gives entries up whose request has an unknown outcome.
-func (s *Session) abandonAll(ls []*Lock) {
-	keys := make([]string, len(ls))
-	for i, l := range ls {
-		keys[i] = l.key()
-	}
-	s.abandon(keys)
 }

@@ -39,6 +39,7 @@ type Lock struct {
 	token    Token // see Token
 	granted  time.Time
 	records  Records
+	draft    string  // the intent that the acquiring transaction writes
 	intent   *Intent // ours, as written
 	left     *Intent // what a dead holder left
 	settled  bool    // the left intent was dealt with

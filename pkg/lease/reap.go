@@ -26,6 +26,10 @@ func (s *Session) commit(ctx context.Context, ifs []clientv3.Cmp, then, els []cl
 		cancel()
 		s.cfg.Metrics.request("txn", start, err)
 		if err == nil {
+			if r.Header.ClusterId != s.cluster {
+				s.lose("etcd has another cluster id; was it restored from a backup?")
+				return nil, false, context.Cause(s.ctx)
+			}
 			return r, sentTwice, nil
 		}
 		if cause := context.Cause(ctx); cause != nil {
@@ -96,25 +100,27 @@ func (s *Session) finish(ctx context.Context, clean func(context.Context) error)
 	}
 }
 
-// abandon removes entries whose request has an unknown outcome, so that not even a copy of the
+// abandon gives locks up whose request has an unknown outcome, so that not even a copy of the
 // request that is still under way can leave an entry behind: it bumps the session's key, whose mod
-// revision every enqueue compares, and deletes the entries, in one transaction.
-func (s *Session) abandon(keys []string) {
-	s.reap(func(ctx context.Context) error {
-		ops := []clientv3.Op{clientv3.OpPut(s.key, s.value, clientv3.WithIgnoreLease())}
-		for _, k := range keys {
-			ops = append(ops, clientv3.OpDelete(k))
+// revision every enqueue compares, and deletes entries and intents, in one transaction.
+func (s *Session) abandon(ls []*Lock) {
+	ops := []clientv3.Op{clientv3.OpPut(s.key, s.value, clientv3.WithIgnoreLease())}
+	for _, l := range ls {
+		ops = append(ops, clientv3.OpDelete(l.key()))
+		if l.draft != "" {
+			intent := s.keys.intent(l.name)
+			ours := []clientv3.Cmp{clientv3.Compare(clientv3.Value(intent), "=", l.draft)}
+			ops = append(ops, clientv3.OpTxn(ours, []clientv3.Op{clientv3.OpDelete(intent)}, nil))
 		}
+	}
+	s.reap(func(ctx context.Context) error {
 		r, err := s.client.Txn(ctx).
 			If(clientv3.Compare(clientv3.CreateRevision(s.key), "=", s.epoch)).
 			Then(ops...).Commit()
-		if err != nil {
-			return err
-		}
-		if r.Succeeded {
+		if err == nil && r.Succeeded {
 			s.bumped(r.Header.Revision)
 		}
-		return nil
+		return err
 	})
 }
 

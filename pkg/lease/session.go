@@ -72,13 +72,14 @@ func (c *Config) fill() error {
 // A lost session does not come back; open a new one, or use a Keeper. All methods are safe for
 // concurrent use.
 type Session struct {
-	client *clientv3.Client
-	cfg    Config
-	keys   layout
-	id     string
-	key    string // the session's own key, on the primary lease
-	epoch  int64  // create revision of that key
-	leases leaseAPI
+	client  *clientv3.Client
+	cfg     Config
+	keys    layout
+	id      string
+	key     string // the session's own key, on the primary lease
+	epoch   int64  // create revision of that key
+	cluster uint64 // id of the etcd cluster: a restore from a backup makes a new one
+	leases  leaseAPI
 
 	ctx    context.Context // ends with the session; the one context that is stored
 	cancel context.CancelCauseFunc
@@ -167,6 +168,7 @@ func (s *Session) register(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		s.cluster = r.Header.ClusterId
 		if r.Succeeded {
 			s.epoch, s.mod = r.Header.Revision, r.Header.Revision
 			return nil

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -55,6 +56,10 @@ func (l Locks) Watch(ctx context.Context, name string) iter.Seq2[Event, error] {
 			if err != nil && !retryable(err) {
 				yield(Event{}, fmt.Errorf("watch locks: %w", err))
 				return
+			}
+			select {
+			case <-time.After(jitter(time.Second / 2)):
+			case <-ctx.Done():
 			}
 		}
 	}
