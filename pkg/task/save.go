@@ -70,7 +70,6 @@ func (x *Exclusive) commit(ctx context.Context, c node.Change, w lease.Write) er
 	if x.records.Node.Revision == rev {
 		x.saved = x.records.Node.Clone()
 	}
-	x.records.Revision = max(x.records.Revision, rev)
 	return nil
 }
 
