@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -89,7 +90,11 @@ func readQueue(l layout, name string, kvs []*mvccpb.KeyValue, rev int64) Queue {
 		}
 		q.Entries = append(q.Entries, e)
 	}
-	slices.SortFunc(q.Entries, func(a, b Entry) int { return int(a.Rank - b.Rank) })
+	// The order must be total, or two readers of one revision could see two holders. Ranks are equal
+	// only if a transaction made by hand put two entries.
+	slices.SortFunc(q.Entries, func(a, b Entry) int {
+		return cmp.Or(cmp.Compare(a.Rank, b.Rank), cmp.Compare(a.Create, b.Create), cmp.Compare(a.Key, b.Key))
+	})
 	// A slot whose entry is gone means nothing: the owner's fence compares both.
 	if slot != nil && q.find(slot.Ticket) != nil {
 		q.Upgrade = slot
@@ -107,9 +112,9 @@ func readEntry(l layout, name string, kv *mvccpb.KeyValue) (e Entry, barrier int
 	var v value
 	known := json.Unmarshal(kv.Value, &v) == nil
 	switch rest := strings.TrimPrefix(e.Key, l.queue(name)); {
-	case strings.HasPrefix(rest, "exclusive/"):
+	case strings.HasPrefix(rest, "exclusive/") && rest != "exclusive/":
 		e.Ticket = strings.TrimPrefix(rest, "exclusive/")
-	case strings.HasPrefix(rest, "shared/"):
+	case strings.HasPrefix(rest, "shared/") && rest != "shared/":
 		e.Mode, e.Ticket = Shared, strings.TrimPrefix(rest, "shared/")
 	case rest == "upgrade" && known && v.Ticket != "":
 		e.Ticket = v.Ticket
@@ -120,11 +125,12 @@ func readEntry(l layout, name string, kv *mvccpb.KeyValue) (e Entry, barrier int
 		e.Holder, e.Purpose, e.Task, e.User = v.Holder, v.Purpose, v.Task, v.User
 		e.Session, e.Since = v.Session, v.Since
 		e.TTL, _ = time.ParseDuration(v.TTL)
-		if v.Rank > 0 && v.Rank < e.Create {
+		if v.Rank > 0 && v.Rank < e.Create && !e.Foreign { // a foreign locker knows no ranks
 			e.Rank = v.Rank
 		}
 	}
-	if barrier = v.Barrier; barrier == 0 {
+	// A barrier above the slot's own creation would let later entries pass before a granted upgrade.
+	if barrier = v.Barrier; barrier <= 0 || barrier > e.Create {
 		barrier = e.Create
 	}
 	return e, barrier
