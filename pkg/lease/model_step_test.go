@@ -1,13 +1,9 @@
 package lease
 
 import (
-	"cmp"
 	"iter"
+	"math/bits"
 	"slices"
-	"testing"
-
-	clientv3 "go.etcd.io/etcd/client/v3"
-	"google.golang.org/protobuf/proto"
 )
 
 // next yields every step that is possible in a state and the state after it. A view stays usable
@@ -151,46 +147,42 @@ func (m model) upgrade(x *world, now *verdict, i int, rev uint8, yield func(stri
 	return yield("upgrade", y)
 }
 
-// The model's upgrade must be the transaction that is sent.
-func TestModelUpgradeIsTheTransaction(t *testing.T) {
-	keys, err := newLayout("/r/")
-	if err != nil {
-		t.Fatal(err)
+// squeeze gives states that no compare can tell apart the same form.
+func (w *world) squeeze(m model) {
+	var used uint64
+	for i := range w.entry {
+		p, v := &w.entry[i], &w.seen[i]
+		used |= 1<<p.create | 1<<p.mod | 1<<p.rank | 1<<v.create | 1<<v.mod | 1<<v.first
 	}
-	l := &Lock{
-		s: &Session{keys: keys}, name: "n", ticket: "t", entry: Shared, mode: Shared, create: 5, shard: &shard{id: 7},
+	used |= 1<<w.slot.create | 1<<w.slot.mod | 1<<w.slot.barrier
+	used &^= 1
+	small := func(r *uint8) { *r = uint8(bits.OnesCount64(used & (2<<*r - 1))) }
+	for i := range w.entry {
+		p, v := &w.entry[i], &w.seen[i]
+		for _, r := range []*uint8{&p.create, &p.mod, &p.rank, &v.create, &v.mod, &v.first, &v.rev} {
+			small(r)
+		}
 	}
-	own := Entry{Key: keys.entry("n", Shared, "t"), Ticket: "t", Mode: Shared, Create: 5, Mod: 5, Rank: 5}
-	waiter := Entry{Key: keys.entry("n", Exclusive, "u"), Ticket: "u", Mode: Exclusive, Create: 8, Mod: 9, Rank: 8}
-	prefix := []clientv3.Cmp{
-		clientv3.Compare(clientv3.CreateRevision(own.Key), "=", 5),
-		clientv3.Compare(clientv3.CreateRevision("/r/locks/n/upgrade"), "=", 0),
-		clientv3.Compare(clientv3.ModRevision("/r/locks/n/"), "<", 13).WithPrefix(),
-	}
-	for _, tt := range []struct {
-		name    string
-		view    Queue
-		ifs     []clientv3.Cmp
-		barrier int64
-	}{
-		{"nobody waits", Queue{Revision: 12, Entries: []Entry{own}}, prefix, 0},
-		{"somebody waits", Queue{Revision: 12, Entries: []Entry{own, waiter}}, append(
-			prefix[:3:3],
-			clientv3.Compare(clientv3.CreateRevision(waiter.Key), "=", 8),
-			clientv3.Compare(clientv3.ModRevision(waiter.Key), "=", 9),
-		), 8},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			ifs, then := l.slotTxn(&tt.view)
-			equal := func(a, b clientv3.Cmp) bool { return proto.Equal(a.GetCompare(), b.GetCompare()) }
-			if !slices.EqualFunc(ifs, tt.ifs, equal) {
-				t.Errorf("compares: got %v\nwant %v", ifs, tt.ifs)
+	small(&w.slot.create)
+	small(&w.slot.mod)
+	small(&w.slot.barrier)
+	w.sort(0, m.ours)
+	w.sort(m.ours, m.ours+m.foreign)
+}
+
+// sort orders those who are alike by the age of their entries.
+func (w *world) sort(from, to int) {
+	for i := from + 1; i < to; i++ {
+		for j := i; j > from && w.entry[j].create < w.entry[j-1].create; j-- {
+			w.entry[j], w.entry[j-1] = w.entry[j-1], w.entry[j]
+			w.seen[j], w.seen[j-1] = w.seen[j-1], w.seen[j]
+			switch s := &w.slot; {
+			case s.create == 0:
+			case s.owner == int8(j):
+				s.owner--
+			case s.owner == int8(j-1):
+				s.owner++
 			}
-			put := then[len(then)-1]
-			e, barrier := readEntry(keys, "n", kv(string(put.KeyBytes()), string(put.ValueBytes()), 20))
-			if want := cmp.Or(tt.barrier, 20); string(put.KeyBytes()) != "/r/locks/n/upgrade" || e.Ticket != "t" || barrier != want {
-				t.Errorf("puts %s, ticket %q, barrier %d; want barrier %d", put.KeyBytes(), e.Ticket, barrier, want)
-			}
-		})
+		}
 	}
 }
