@@ -19,8 +19,8 @@ type Transition struct {
 	Work func(context.Context, *Exclusive) error
 	Name string
 
-	// OnError is called when Work cannot start after all, with the states that the node had
-	// before, so that it can put them back.
+	// OnError is called when Work does not start after all, because the function of the task
+	// fails, with the states that the node had before, so that it can put them back.
 	OnError func(ctx context.Context, x *Exclusive, err error, state, target node.ProvisionState)
 }
 
@@ -32,62 +32,77 @@ type Transition struct {
 // of Save. After an error the node, the machine and etcd are as before.
 // Ironic: TaskManager.process_event.
 func (x *Exclusive) ProcessEvent(ctx context.Context, e node.Event, t Transition) (err error) {
-	if err := x.Check(); err != nil {
+	if err := x.stands(); err != nil {
 		return fmt.Errorf("event %q for node %s: %w", e, x.req.Node, err)
 	}
 	defer func() { x.m.cfg.Metrics.event(e, err) }()
-	n := x.records.Node
-	before := n.Clone()
+	before := x.records.Node.Clone()
 	if err := x.machine.Fire(ctx, e, t.Target); err != nil {
 		return fmt.Errorf("node %s: %w", x.req.Node, err)
 	}
-	undo := func() {
-		*n = *before
-		machine, mErr := node.NewMachine(before.ProvisionState, before.TargetProvisionState)
-		if mErr == nil { // it was made from these before
-			x.machine = machine
-		}
-	}
 	var w *work
 	if t.Work != nil {
-		slot, err := x.m.pool.take(x.req.Unreserved)
-		if err != nil {
-			undo()
-			return err
+		w = &work{name: t.Name, fn: t.Work}
+		if x.slot == nil { // work goes on in its own worker
+			w.slot, err = x.m.pool.take(x.req.Unreserved)
 		}
-		w = &work{name: t.Name, fn: t.Work, slot: slot}
 	}
-	n.ProvisionState = x.machine.State()
-	n.TargetProvisionState = x.machine.Target()
-	if t.Work == nil && n.ProvisionState.Stable() {
-		n.TargetProvisionState = ""
+	var note *Notification
+	if err == nil {
+		x.take(t)
+		note = x.notification(e, before)
+		err = x.save(ctx, string(note.State), note)
 	}
-	if t.Work != nil || t.LastError != "" {
-		n.LastError = t.LastError
-	}
-	note := x.notification(e, before)
-	if err := x.save(ctx, string(n.ProvisionState), note); err != nil {
-		undo()
+	if err != nil {
+		x.back(before)
 		if w != nil {
 			w.slot.free()
 		}
 		return err
 	}
 	x.logTransition(ctx, note)
-	if w == nil {
-		x.m.notify(ctx, note)
-		return nil
+	x.announce(ctx, note, t, w, before)
+	return nil
+}
+
+// take puts the machine's new state into the node's record.
+func (x *Exclusive) take(t Transition) {
+	n := x.records.Node
+	n.ProvisionState, n.TargetProvisionState = x.machine.State(), x.machine.Target()
+	if t.Work == nil && n.ProvisionState.Stable() {
+		n.TargetProvisionState = ""
 	}
+	if t.Work != nil || t.LastError != "" {
+		n.LastError = t.LastError
+	}
+}
+
+// back undoes a transition that was not saved.
+func (x *Exclusive) back(before *node.Node) {
+	*x.records.Node = *before
+	machine, err := node.NewMachine(before.ProvisionState, before.TargetProvisionState)
+	if err == nil { // it was made from these before
+		x.machine = machine
+	}
+}
+
+// announce notifies of a transition, if it brings work when that starts, and registers the work.
+func (x *Exclusive) announce(ctx context.Context, note *Notification, t Transition, w *work, before *node.Node) {
+	x.flush(ctx) // that of an earlier one comes first
 	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.setWork(w)
 	x.pending = note
-	if t.OnError != nil {
+	if w != nil {
+		x.setWork(w)
+	}
+	if w != nil && t.OnError != nil {
 		x.onError = func(ctx context.Context, err error) {
 			t.OnError(ctx, x, err, before.ProvisionState, before.TargetProvisionState)
 		}
 	}
-	return nil
+	x.mu.Unlock()
+	if w == nil {
+		x.flush(ctx)
+	}
 }
 
 // ResumeCleaning moves a node out of clean wait, and keeps a manual clean manual: its target is
@@ -98,6 +113,15 @@ func (x *Exclusive) ResumeCleaning(ctx context.Context) error {
 		t.Target = node.StateManageable
 	}
 	return x.ProcessEvent(ctx, node.EventResume, t)
+}
+
+// flush sends the notification that waits for its work to start.
+func (x *Exclusive) flush(ctx context.Context) {
+	x.mu.Lock()
+	note := x.pending
+	x.pending = nil
+	x.mu.Unlock()
+	x.m.notify(ctx, note)
 }
 
 func (x *Exclusive) logTransition(ctx context.Context, n *Notification) {

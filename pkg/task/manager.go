@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -69,6 +70,9 @@ func NewManager(cfg Config) (*Manager, error) {
 	if cfg.Workers < 3 || cfg.ReservedPercent > 50 { // Ironic: the same bounds
 		return nil, fmt.Errorf("task manager: %d workers with %d%% reserved: want at least 3 and at most 50%%", cfg.Workers, cfg.ReservedPercent)
 	}
+	if min(cfg.CommandTimeout, cfg.StepTimeout, cfg.LockDelay, cfg.History) < 0 {
+		return nil, errors.New("task manager: a negative time")
+	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -88,24 +92,19 @@ func setDefault[T comparable](v *T, def T) {
 	}
 }
 
-// Close refuses new tasks and waits for background work until ctx ends; what still runs then is
-// cancelled with ErrClosed and waited for. Locks are released. Close the session afterwards.
+// Close refuses new tasks and waits for those that run until ctx ends; what still runs then is
+// cancelled with ErrClosed and waited for. Close the session afterwards: the lock of background
+// work that was cut off ends only with it, and leaves its intent behind, so that the next holder
+// is told.
 func (m *Manager) Close(ctx context.Context) error {
 	m.pool.close()
-	done := make(chan struct{})
-	go func() {
-		m.tasks.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-		m.stop(ErrClosed)
-		return nil
-	case <-ctx.Done():
+	off := context.AfterFunc(ctx, func() { m.stop(ErrClosed) })
+	m.tasks.Wait()
+	if !off() {
+		return fmt.Errorf("tasks cancelled: %w", context.Cause(ctx))
 	}
 	m.stop(ErrClosed)
-	<-done
-	return fmt.Errorf("tasks cancelled: %w", context.Cause(ctx))
+	return nil
 }
 
 // Request says on which node to act and why.
@@ -127,6 +126,7 @@ func (m *Manager) prepare(r *Request) error {
 	if !node.IsUUID(string(r.Node)) {
 		return &node.ValidationError{Fields: []node.FieldError{{Field: "node", Reason: fmt.Sprintf("%q is not a UUID; look a name up first", r.Node)}}}
 	}
+	r.Node = node.ID(strings.ToLower(string(r.Node)))
 	if r.Purpose == "" {
 		r.Purpose = "unspecified action"
 	}
@@ -153,7 +153,7 @@ func (m *Manager) lock(ctx context.Context, r Request, mode lease.Mode) (*core, 
 	if err != nil {
 		return nil, nil, m.explain(ctx, r, err)
 	}
-	c := &core{m: m, req: r}
+	c := &core{m: m, req: r, who: hardware.Actor{Conductor: s.Holder(), Session: s.ID()}}
 	rs, err := m.decode(r.Node, l.Records())
 	if err == nil {
 		err = c.load(rs)
@@ -211,13 +211,4 @@ func (m *Manager) read(ctx context.Context, id node.ID) (*node.Records, error) {
 		kvs = append(kvs, resp.GetResponseRange().Kvs...)
 	}
 	return m.decode(id, lease.Records{KVs: kvs, Revision: r.Header.Revision})
-}
-
-// actor tells a BMC that records its commands whose they are.
-func (m *Manager) actor(l *lease.Lock) hardware.Actor {
-	s, err := m.cfg.Sessions.Current()
-	if err != nil {
-		return hardware.Actor{Token: int64(l.Token())}
-	}
-	return hardware.Actor{Conductor: s.Holder(), Session: s.ID(), Token: int64(l.Token())}
 }

@@ -88,8 +88,15 @@ func before(t time.Time) string {
 	return ms[:8] + "-" + ms[8:]
 }
 
+// notify tells the subscriber, whose panic must not become the task's.
 func (m *Manager) notify(ctx context.Context, n *Notification) {
-	if m.cfg.Notify != nil && n != nil {
-		m.cfg.Notify(ctx, *n)
+	if m.cfg.Notify == nil || n == nil {
+		return
 	}
+	defer func() {
+		if p := recover(); p != nil {
+			m.cfg.Logger.WarnContext(ctx, "notification", "node", n.Node, "err", &PanicError{Value: p})
+		}
+	}()
+	m.cfg.Notify(ctx, *n)
 }

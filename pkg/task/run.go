@@ -46,58 +46,71 @@ func newExclusive(c *core, l *lease.Lock) *Exclusive {
 	return &Exclusive{core: c, fence: l, begun: time.Now(), saved: c.records.Node.Clone()}
 }
 
-// run calls fn and then starts the background work, or ends the task if there is none. A panic of
-// fn ends the task and goes on.
+// errPanicked stands for the error of a function that did not return.
+var errPanicked = errors.New("task panicked")
+
+// run calls fn and concludes the task. A panic of fn ends the task and goes on; what fn had
+// changed and not saved is not written then.
 func (x *Exclusive) run(ctx context.Context, fn func(context.Context, *Exclusive) error) (err error) {
 	done := false
 	defer func() {
 		if !done {
-			x.end(ctx)
+			x.restore()
+			x.drop(ctx, errPanicked)
+			_ = x.end(ctx) // the panic is what goes out
 		}
 	}()
 	err = fn(ctx, x)
 	done = true
-	if err == nil && x.working() && x.Check() == nil {
-		return x.launch(ctx)
+	return x.conclude(ctx, err)
+}
+
+// conclude starts the background work, which takes the lock over, or ends the task if there is none.
+func (x *Exclusive) conclude(ctx context.Context, err error) error {
+	if err == nil && x.working() && x.stands() == nil {
+		if err = x.launch(ctx); err == nil {
+			return nil
+		}
 	}
+	x.drop(ctx, err)
 	return x.result(err, x.end(ctx))
 }
 
 // result is the error of a task: the loss of the lock outranks all else.
-func (x *Exclusive) result(err, endErr error) error {
-	lost := context.Cause(x.fence.Context())
-	if errors.Is(lost, lease.ErrLost) || errors.Is(lost, lease.ErrClosed) {
-		if err == nil || errors.Is(err, lease.ErrLost) {
-			return fmt.Errorf("node %s: %w", x.req.Node, lost)
-		}
-		return fmt.Errorf("node %s: %w (the task: %w)", x.req.Node, lost, err)
+func (x *Exclusive) result(err, endErr error) error { return outcome(x.req.Node, x.fence, err, endErr) }
+
+func outcome(id node.ID, l *lease.Lock, err, endErr error) error {
+	lost := context.Cause(l.Context())
+	switch {
+	case !errors.Is(lost, lease.ErrLost) && !errors.Is(lost, lease.ErrClosed):
+		return join(err, endErr)
+	case err == nil || errors.Is(err, lost):
+		return fmt.Errorf("node %s: %w", id, lost)
 	}
-	return errors.Join(err, endErr)
+	return fmt.Errorf("node %s: %w (the task: %w)", id, lost, err)
+}
+
+// join is errors.Join that leaves a lone error as it is.
+func join(err, also error) error {
+	switch {
+	case err == nil:
+		return also
+	case also == nil:
+		return err
+	}
+	return errors.Join(err, also)
 }
 
 // end releases the lock, with the node's record if SaveAtEnd asked for it.
 func (x *Exclusive) end(ctx context.Context) error {
+	x.mu.Lock()
+	x.setWork(nil)
+	x.mu.Unlock()
 	if x.over.Swap(true) {
 		return nil
 	}
-	x.mu.Lock()
-	drop := x.spawn
-	x.spawn = nil
-	atEnd := x.atEnd
-	x.mu.Unlock()
-	if drop != nil {
-		drop.slot.free()
-	}
-	var w lease.Write
-	var change node.Change
-	if atEnd {
-		var err error
-		if change, err = x.change(); err != nil {
-			return errors.Join(err, x.fence.Release(ctx, lease.Write{}))
-		}
-		w = write(change)
-	}
-	return explainChange(change, x.fence.Release(ctx, w))
+	change, err := x.last()
+	return join(err, explainChange(change, x.fence.Release(ctx, write(change))))
 }
 
 // Shared runs fn with a shared lock of a node: no task changes the node meanwhile, others may
@@ -117,31 +130,28 @@ func (m *Manager) Shared(ctx context.Context, r Request, fn func(context.Context
 	s := &Shared{core: c, lock: l}
 	ctx, stop := l.Bind(ctx)
 	defer stop()
+	return s.run(ctx, fn)
+}
+
+func (s *Shared) run(ctx context.Context, fn func(context.Context, *Shared) error) (err error) {
 	done := false
 	defer func() {
 		if !done {
-			err = errors.Join(err, s.end(ctx))
+			_ = s.conclude(ctx, errPanicked) // the panic is what goes out
 		}
 	}()
 	err = fn(ctx, s)
 	done = true
-	if x := s.working; x != nil {
-		s.over.Store(true)
-		if err == nil && x.Check() == nil {
-			return x.launch(ctx)
-		}
-		return x.result(err, x.end(ctx))
-	}
-	endErr := s.end(ctx)
-	if lost := context.Cause(l.Context()); errors.Is(lost, lease.ErrLost) || errors.Is(lost, lease.ErrClosed) {
-		return errors.Join(lost, err)
-	}
-	return errors.Join(err, endErr)
+	return s.conclude(ctx, err)
 }
 
-func (s *Shared) end(ctx context.Context) error {
+// conclude ends the task, or lets the background work of its upgrade take the lock over.
+func (s *Shared) conclude(ctx context.Context, err error) error {
 	s.over.Store(true)
-	return s.lock.Release(ctx, lease.Write{})
+	if s.working != nil {
+		return s.working.conclude(ctx, err)
+	}
+	return outcome(s.req.Node, s.lock, err, s.lock.Release(ctx, lease.Write{}))
 }
 
 // Snapshot runs fn with a consistent read of a node and all that belongs to it, without a lock:

@@ -12,7 +12,9 @@ import (
 )
 
 // Task is a right to act on a node, of whichever kind: *Snapshot, *Shared or *Exclusive. Take it
-// where any right will do; take *Exclusive where only the exclusive lock will.
+// where any right will do; take *Exclusive where only the exclusive lock will. A task is for one
+// goroutine at a time, but for Check, Driver and the calls of the driver, which may run side by
+// side. When background work takes a task over, it belongs to that work.
 type Task interface {
 	// ID is the task's id, which the lock's entry in etcd carries too.
 	ID() string
@@ -32,13 +34,16 @@ type Task interface {
 
 // core is what every right has.
 type core struct {
-	m        *Manager
-	req      Request
-	records  *node.Records
-	machine  *node.Machine
+	m       *Manager
+	req     Request
+	who     hardware.Actor // without its token
+	records *node.Records
+	machine *node.Machine
+	over    atomic.Bool
+
+	mu       sync.Mutex
 	composed *hardware.Composition
 	reader   *hardware.Reader
-	over     atomic.Bool
 }
 
 // ID implements Task.
@@ -58,6 +63,13 @@ func (c *core) Machine() *node.Machine { return c.machine }
 
 func (c *core) sealed() {}
 
+// actor tells a machine that records its commands whose they are.
+func (c *core) actor(l *lease.Lock) hardware.Actor {
+	a := c.who
+	a.Token = int64(l.Token())
+	return a
+}
+
 // load takes records that were read, makes the state machine from them and composes the driver,
 // unless it is composed already and still fits, or the request wants none.
 func (c *core) load(rs *node.Records) error {
@@ -65,9 +77,11 @@ func (c *core) load(rs *node.Records) error {
 	if err != nil {
 		return err
 	}
-	old := c.records
+	if c.composed != nil && !sameDriver(c.records.Node, rs.Node) {
+		c.composed = nil
+	}
 	c.records, c.machine = rs, machine
-	if c.req.NoDriver || c.composed != nil && old != nil && sameDriver(old.Node, rs.Node) {
+	if c.req.NoDriver {
 		return nil
 	}
 	return c.LoadDriver()
@@ -76,7 +90,9 @@ func (c *core) load(rs *node.Records) error {
 // LoadDriver composes the driver of a task that was begun without one (Request.NoDriver). It does
 // nothing if there is one. Its errors are those of hardware.Registry.Compose.
 func (c *core) LoadDriver() error {
-	if c.composed != nil && !c.req.NoDriver {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.composed != nil {
 		return nil
 	}
 	composed, err := c.m.cfg.Hardware.Compose(c.records.Node)
@@ -116,13 +132,14 @@ func (s *Snapshot) Check() error {
 }
 
 // Driver is the part of the node's driver that only reads. Without a driver each call is refused.
-func (s *Snapshot) Driver() *hardware.Reader { return s.bind(s.Check, hardware.Actor{}) }
+func (s *Snapshot) Driver() *hardware.Reader { return s.read(right{check: s.Check}) }
 
 // Shared may look at a node while nobody changes it.
 type Shared struct {
 	*core
-	lock    *lease.Lock
-	working *Exclusive // an upgrade whose background work is to start when the task ends
+	lock     *lease.Lock
+	upgraded atomic.Bool // an upgrade is open
+	working  *Exclusive  // an upgrade whose background work is to start when the task ends
 }
 
 // Check implements Task.
@@ -140,18 +157,21 @@ func (s *Shared) Token() lease.Token { return s.lock.Token() }
 func (s *Shared) Abandoned() *lease.Intent { return s.lock.Abandoned() }
 
 // Driver is the part of the node's driver that only reads. Without a driver each call is refused.
-func (s *Shared) Driver() *hardware.Reader { return s.bind(s.Check, s.m.actor(s.lock)) }
+func (s *Shared) Driver() *hardware.Reader {
+	return s.read(right{check: s.Check, lock: s.lock, actor: s.actor(s.lock)})
+}
 
 // Exclusive may change a node: no other task has a lock on it.
 type Exclusive struct {
 	*core
-	fence  *lease.Lock
-	driver *hardware.Driver
-	begun  time.Time // when the lock was granted
+	fence *lease.Lock
+	begun time.Time  // when the lock was granted
+	saved *node.Node // as it stands in etcd
+	slot  *slot      // of the worker that runs the task's work; nil in the foreground
 
-	mu      sync.Mutex
-	saved   *node.Node // as it stands in etcd
-	atEnd   bool       // write the node with the release
+	// Below core.mu.
+	driver  *hardware.Driver
+	atEnd   bool // write the node with the release
 	spawn   *work
 	onError func(ctx context.Context, err error)
 	pending *Notification // of the transition that the registered work belongs to
@@ -180,22 +200,26 @@ func (x *Exclusive) Settle() { x.fence.Settle() }
 func (x *Exclusive) Driver() *hardware.Driver {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if x.composed == nil {
+		return &hardware.Driver{}
+	}
 	if x.driver == nil {
-		if x.composed == nil || x.req.NoDriver {
-			return &hardware.Driver{}
-		}
-		x.driver = x.composed.Driver(x.records.Node, x.gate)
+		x.driver = x.composed.Driver(x.records.Node, x.m.gate(right{
+			check: x.Check, lock: x.fence, actor: x.actor(x.fence), first: x.first,
+		}))
 	}
 	return x.driver
 }
 
-// bind makes the reading driver of a task whose right is told by check.
-func (c *core) bind(check func() error, actor hardware.Actor) *hardware.Reader {
-	if c.composed == nil || c.req.NoDriver {
+// read makes the reading driver of a task.
+func (c *core) read(r right) *hardware.Reader {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.composed == nil {
 		return &hardware.Reader{}
 	}
 	if c.reader == nil {
-		c.reader = c.composed.Reader(c.records.Node, c.m.gate(check, actor, nil))
+		c.reader = c.composed.Reader(c.records.Node, c.m.gate(r))
 	}
 	return c.reader
 }
