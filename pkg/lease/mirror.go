@@ -20,7 +20,7 @@ type mirror struct {
 
 	mu     sync.Mutex
 	rev    int64 // every event up to here is applied
-	queues map[string]map[string]*mvccpb.KeyValue
+	queues *Replay
 	broken map[string]*mvccpb.KeyValue // marks of broken locks, by name
 	locals map[string]map[*Lock]bool   // this session's locks, by name
 	again  chan struct{}               // asks for a new listing
@@ -28,7 +28,7 @@ type mirror struct {
 
 func newMirror(s *Session) *mirror {
 	return &mirror{
-		s: s, queues: map[string]map[string]*mvccpb.KeyValue{}, broken: map[string]*mvccpb.KeyValue{},
+		s: s, queues: newReplay(s.keys), broken: map[string]*mvccpb.KeyValue{},
 		locals: map[string]map[*Lock]bool{}, again: make(chan struct{}, 1),
 	}
 }
@@ -125,10 +125,12 @@ func (m *mirror) install(kvs []*mvccpb.KeyValue, rev int64) {
 		return
 	}
 	m.rev = rev
-	clear(m.queues)
+	m.queues = newReplay(m.s.keys)
 	clear(m.broken)
 	for _, kv := range kvs {
-		m.put(kv)
+		if _, ok := m.queues.Put(kv); !ok {
+			m.broken[string(kv.Key)] = kv
+		}
 	}
 	for name := range m.locals {
 		m.settle(name)
@@ -144,20 +146,12 @@ func (m *mirror) apply(events []*clientv3.Event) {
 		if ev.Kv.ModRevision <= m.rev {
 			continue // the listing had it already
 		}
-		key := string(ev.Kv.Key)
-		if ev.Type == clientv3.EventTypeDelete {
-			if name, ok := m.s.keys.name(key); ok {
-				if delete(m.queues[name], key); len(m.queues[name]) == 0 {
-					delete(m.queues, name)
-				}
-				touched[name] = true
-			} else {
-				delete(m.broken, key)
-			}
-			continue
-		}
-		if name, ok := m.put(ev.Kv); ok {
+		if name, ok := m.queues.Apply(ev); ok {
 			touched[name] = true
+		} else if ev.Type == clientv3.EventTypeDelete {
+			delete(m.broken, string(ev.Kv.Key))
+		} else {
+			m.broken[string(ev.Kv.Key)] = ev.Kv
 		}
 	}
 	if n := len(events); n > 0 {
@@ -168,33 +162,11 @@ func (m *mirror) apply(events []*clientv3.Event) {
 	}
 }
 
-func (m *mirror) put(kv *mvccpb.KeyValue) (name string, ok bool) {
-	key := string(kv.Key)
-	if name, ok = m.s.keys.name(key); !ok {
-		m.broken[key] = kv
-		return "", false
-	}
-	if m.queues[name] == nil {
-		m.queues[name] = map[string]*mvccpb.KeyValue{}
-	}
-	m.queues[name][key] = kv
-	return name, true
-}
-
-// queue is the queue of a name as far as events have come. The caller holds mu.
-func (m *mirror) queue(name string) Queue {
-	kvs := make([]*mvccpb.KeyValue, 0, len(m.queues[name]))
-	for _, kv := range m.queues[name] {
-		kvs = append(kvs, kv)
-	}
-	return readQueue(m.s.keys, name, kvs, m.rev)
-}
-
 // view is the queue of a name at a revision at which it surely stood so.
 func (m *mirror) view(name string) Queue {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.queue(name)
+	return m.queues.Queue(name, m.rev)
 }
 
 // settle tells each local lock of a name how it now stands. The caller holds mu.
@@ -202,7 +174,7 @@ func (m *mirror) settle(name string) {
 	if len(m.locals[name]) == 0 {
 		return
 	}
-	q := m.queue(name)
+	q := m.queues.Queue(name, m.rev)
 	for l := range m.locals[name] {
 		l.stands(&q, m.reason)
 	}
@@ -217,7 +189,7 @@ func (m *mirror) track(l *Lock) {
 	}
 	m.locals[l.name][l] = true
 	if m.rev > 0 {
-		q := m.queue(l.name)
+		q := m.queues.Queue(l.name, m.rev)
 		l.stands(&q, m.reason)
 	}
 }
@@ -245,21 +217,18 @@ func (m *mirror) reason(name, ticket string) *LostError {
 // ghosts finds entries of this session that none of its locks knows, and removes them. There
 // should be none: an abandoned request is refused by the bumped session key. The caller holds mu.
 func (m *mirror) ghosts() {
-	for name, kvs := range m.queues {
-		for key, kv := range kvs {
-			e, _ := readEntry(m.s.keys, name, kv)
-			if e.Session != m.s.id || e.Foreign || m.s.knows(e.Ticket) {
-				continue
-			}
-			m.s.reap(func(ctx context.Context) error {
-				r, err := m.s.client.Txn(ctx).
-					If(clientv3.Compare(clientv3.CreateRevision(key), "=", e.Create)).
-					Then(clientv3.OpDelete(key)).Commit()
-				if err == nil && r.Succeeded {
-					m.s.cfg.Metrics.ghosts.Inc()
-				}
-				return err
-			})
+	for e := range m.queues.Entries() {
+		if e.Session != m.s.id || e.Foreign || m.s.knows(e.Ticket) {
+			continue
 		}
+		m.s.reap(func(ctx context.Context) error {
+			r, err := m.s.client.Txn(ctx).
+				If(clientv3.Compare(clientv3.CreateRevision(e.Key), "=", e.Create)).
+				Then(clientv3.OpDelete(e.Key)).Commit()
+			if err == nil && r.Succeeded {
+				m.s.cfg.Metrics.ghosts.Inc()
+			}
+			return err
+		})
 	}
 }

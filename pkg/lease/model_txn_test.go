@@ -45,9 +45,9 @@ func TestModelUpgradeIsTheTransaction(t *testing.T) {
 				t.Errorf("compares: got %v\nwant %v", ifs, tt.ifs)
 			}
 			put := then[len(then)-1]
-			e, barrier := readEntry(keys, "n", kv(string(put.KeyBytes()), string(put.ValueBytes()), 20))
-			if want := cmp.Or(tt.barrier, 20); string(put.KeyBytes()) != "/r/locks/n/upgrade" || e.Ticket != "t" || barrier != want {
-				t.Errorf("puts %s, ticket %q, barrier %d; want barrier %d", put.KeyBytes(), e.Ticket, barrier, want)
+			e := read(keys, "n", kv(string(put.KeyBytes()), string(put.ValueBytes()), 20))
+			if want := cmp.Or(tt.barrier, 20); string(put.KeyBytes()) != "/r/locks/n/upgrade" || e.Ticket != "t" || e.barrier != want {
+				t.Errorf("puts %s, ticket %q, barrier %d; want barrier %d", put.KeyBytes(), e.Ticket, e.barrier, want)
 			}
 		})
 	}

@@ -78,17 +78,31 @@ func (v value) String() string {
 	return string(b)
 }
 
+// reading is one key of a queue, understood.
+type reading struct {
+	Entry
+	barrier int64 // of a slot
+}
+
 // readQueue makes the queue of one name from the keys below its prefix.
 func readQueue(l layout, name string, kvs []*mvccpb.KeyValue, rev int64) Queue {
+	rs := make([]reading, len(kvs))
+	for i, kv := range kvs {
+		rs[i] = read(l, name, kv)
+	}
+	return order(l, name, rs, rev)
+}
+
+// order makes the queue of one name from its keys.
+func order(l layout, name string, rs []reading, rev int64) Queue {
 	q := Queue{Name: name, Revision: rev}
 	var slot *Upgrade
-	for _, kv := range kvs {
-		e, barrier := readEntry(l, name, kv)
-		if e.Key == l.upgrade(name) {
-			slot = &Upgrade{Entry: e, Barrier: barrier}
+	for _, r := range rs {
+		if r.Key == l.upgrade(name) {
+			slot = &Upgrade{Entry: r.Entry, Barrier: r.barrier}
 			continue
 		}
-		q.Entries = append(q.Entries, e)
+		q.Entries = append(q.Entries, r.Entry)
 	}
 	// The order must be total, or two readers of one revision could see two holders. Ranks are equal
 	// only if a transaction made by hand put two entries.
@@ -102,10 +116,10 @@ func readQueue(l layout, name string, kvs []*mvccpb.KeyValue, rev int64) Queue {
 	return q
 }
 
-// readEntry trusts the path for what decides (mode and ticket) and the value for what explains.
+// read trusts the path for what decides (mode and ticket) and the value for what explains.
 // What is not at one of our paths is foreign: exclusive, in order of creation.
-func readEntry(l layout, name string, kv *mvccpb.KeyValue) (e Entry, barrier int64) {
-	e = Entry{
+func read(l layout, name string, kv *mvccpb.KeyValue) reading {
+	e := Entry{
 		Name: name, Key: string(kv.Key), Mode: Exclusive, Lease: clientv3.LeaseID(kv.Lease),
 		Create: kv.CreateRevision, Mod: kv.ModRevision, Rank: kv.CreateRevision,
 	}
@@ -130,10 +144,11 @@ func readEntry(l layout, name string, kv *mvccpb.KeyValue) (e Entry, barrier int
 		}
 	}
 	// A barrier above the slot's own creation would let later entries pass before a granted upgrade.
-	if barrier = v.Barrier; barrier <= 0 || barrier > e.Create {
+	barrier := v.Barrier
+	if barrier <= 0 || barrier > e.Create {
 		barrier = e.Create
 	}
-	return e, barrier
+	return reading{e, barrier}
 }
 
 func (q *Queue) find(ticket string) *Entry {

@@ -70,7 +70,8 @@ func TestReadEntry(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.want.Name, tt.want.Key, tt.want.Create, tt.want.Mod = "n", "/r/locks/n/"+tt.key, 20, 20
-			got, barrier := readEntry(inR, "n", kv(tt.want.Key, tt.value, 20))
+			r := read(inR, "n", kv(tt.want.Key, tt.value, 20))
+			got, barrier := r.Entry, r.barrier
 			if got != tt.want || barrier != tt.barrier {
 				t.Errorf("got  %+v, barrier %d\nwant %+v, barrier %d", got, barrier, tt.want, tt.barrier)
 			}

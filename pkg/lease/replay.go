@@ -3,17 +3,18 @@ package lease
 import (
 	"iter"
 	"maps"
+	"slices"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // Replay follows all lock queues through etcd's history, one event at a time, and derives from
-// them what this package itself derives. It needs no session and trusts no holder. It keeps the
-// keys that stand and no history. A Replay is for one goroutine.
+// them what this package itself derives. It needs no session and trusts no holder. It keeps what
+// stands and no history. A Replay is for one goroutine.
 type Replay struct {
 	keys   layout
-	queues map[string]map[string]*mvccpb.KeyValue
+	queues map[string]map[string]reading // by name and key
 }
 
 // NewReplay returns a replay of the locks below root (empty: DefaultRoot) in which no key stands.
@@ -22,8 +23,10 @@ func NewReplay(root string) (*Replay, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Replay{keys, map[string]map[string]*mvccpb.KeyValue{}}, nil
+	return newReplay(keys), nil
 }
+
+func newReplay(keys layout) *Replay { return &Replay{keys, map[string]map[string]reading{}} }
 
 // Prefix is the prefix of all keys that matter to a Replay.
 func (r *Replay) Prefix() string { return r.keys.locks() }
@@ -36,9 +39,9 @@ func (r *Replay) Put(kv *mvccpb.KeyValue) (name string, ok bool) {
 		return "", false
 	}
 	if r.queues[name] == nil {
-		r.queues[name] = map[string]*mvccpb.KeyValue{}
+		r.queues[name] = map[string]reading{}
 	}
-	r.queues[name][string(kv.Key)] = kv
+	r.queues[name][string(kv.Key)] = read(r.keys, name, kv)
 	return name, true
 }
 
@@ -60,22 +63,18 @@ func (r *Replay) Apply(ev *clientv3.Event) (name string, ok bool) {
 // Queue derives the queue of a name. rev is the revision up to which events have been applied; a
 // queue stands only at the end of a revision, after the last of its events.
 func (r *Replay) Queue(name string, rev int64) Queue {
-	kvs := make([]*mvccpb.KeyValue, 0, len(r.queues[name]))
-	for _, kv := range r.queues[name] {
-		kvs = append(kvs, kv)
-	}
-	return readQueue(r.keys, name, kvs, rev)
+	return order(r.keys, name, slices.Collect(maps.Values(r.queues[name])), rev)
 }
 
 // Names yields the names that have a key in their queue, in no order.
 func (r *Replay) Names() iter.Seq[string] { return maps.Keys(r.queues) }
 
-// Keys yields every key that stands in a queue, in no order.
-func (r *Replay) Keys() iter.Seq[*mvccpb.KeyValue] {
-	return func(yield func(*mvccpb.KeyValue) bool) {
-		for _, kvs := range r.queues {
-			for _, kv := range kvs {
-				if !yield(kv) {
+// Entries yields every key that stands in a queue, in no order; a slot is among them.
+func (r *Replay) Entries() iter.Seq[Entry] {
+	return func(yield func(Entry) bool) {
+		for _, rs := range r.queues {
+			for _, e := range rs {
+				if !yield(e.Entry) {
 					return
 				}
 			}

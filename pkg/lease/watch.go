@@ -47,7 +47,7 @@ func (l Locks) Watch(ctx context.Context, name string) iter.Seq2[Event, error] {
 			yield(Event{}, err)
 			return
 		}
-		w := follower{locks: l, keys: keys, name: name, yield: yield, kvs: map[string]*mvccpb.KeyValue{}, shown: map[string]Entry{}}
+		w := follower{locks: l, keys: keys, name: name, yield: yield, shown: map[string]Entry{}}
 		for ctx.Err() == nil {
 			err := w.follow(ctx)
 			if errors.Is(err, errStop) || ctx.Err() != nil {
@@ -78,8 +78,8 @@ type follower struct {
 	keys   layout
 	name   string
 	yield  func(Event, error) bool
-	kvs    map[string]*mvccpb.KeyValue
-	shown  map[string]Entry // granted or waiting entries by key; Mode is empty while waiting
+	queues *Replay
+	shown  map[string]Entry // granted or waiting entries by id; Mode is empty while waiting
 	breaks map[string]*Break
 }
 
@@ -95,12 +95,17 @@ func (w *follower) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	clear(w.kvs)
-	w.breaks = map[string]*Break{}
+	w.queues, w.breaks = newReplay(w.keys), map[string]*Break{}
+	touched := map[string]bool{} // what stands, and what was shown before a gap
 	for _, kv := range r.Kvs {
-		w.kvs[string(kv.Key)] = kv
+		if name, ok := w.queues.Put(kv); ok {
+			touched[name] = true
+		}
 	}
-	if err := w.show(ctx, r.Header.Revision); err != nil {
+	for _, e := range w.shown {
+		touched[e.Name] = true
+	}
+	if err := w.show(ctx, touched, r.Header.Revision); err != nil {
 		return err
 	}
 	for resp := range events {
@@ -110,14 +115,14 @@ func (w *follower) follow(ctx context.Context) error {
 		// One response may hold several revisions; each is a state of its own.
 		for evs := resp.Events; len(evs) > 0; {
 			rev, n := evs[0].Kv.ModRevision, 0
+			touched := map[string]bool{}
 			for ; n < len(evs) && evs[n].Kv.ModRevision == rev; n++ {
-				w.take(evs[n])
+				if rev > r.Header.Revision { // the listing had the others
+					w.take(evs[n], touched)
+				}
 			}
 			evs = evs[n:]
-			if rev <= r.Header.Revision {
-				continue
-			}
-			if err := w.show(ctx, rev); err != nil {
+			if err := w.show(ctx, touched, rev); err != nil {
 				return err
 			}
 		}
@@ -125,68 +130,61 @@ func (w *follower) follow(ctx context.Context) error {
 	return context.Canceled
 }
 
-func (w *follower) take(ev *clientv3.Event) {
-	key := string(ev.Kv.Key)
-	if _, lock := w.keys.name(key); !lock && ev.Type == clientv3.EventTypePut {
+func (w *follower) take(ev *clientv3.Event, touched map[string]bool) {
+	if name, lock := w.queues.Apply(ev); lock {
+		touched[name] = true
+	} else if ev.Type == clientv3.EventTypePut {
 		if b := readBreak([]*mvccpb.KeyValue{ev.Kv}); b != nil {
 			w.breaks[b.Key] = b
 		}
 	}
-	if ev.Type == clientv3.EventTypeDelete {
-		delete(w.kvs, key)
-		return
-	}
-	w.kvs[key] = ev.Kv
 }
 
-// show yields how the standing of the entries differs from what was shown before.
-func (w *follower) show(ctx context.Context, rev int64) error {
-	all := make([]*mvccpb.KeyValue, 0, len(w.kvs))
-	for _, k := range slices.Sorted(maps.Keys(w.kvs)) {
-		if _, ok := w.keys.name(k); ok {
-			all = append(all, w.kvs[k])
-		}
-	}
-	present := map[string]bool{}
-	var changes []Event
-	for _, q := range readQueues(w.keys, all, rev) {
-		if w.name != "" && q.Name != w.name {
+// show yields how the standing of the entries of some names differs from what was shown before.
+func (w *follower) show(ctx context.Context, touched map[string]bool, rev int64) error {
+	for _, name := range slices.Sorted(maps.Keys(touched)) {
+		if w.name != "" && name != w.name {
 			continue
 		}
-		for _, e := range q.Holders() {
-			present[id(e)] = true
-			if old, ok := w.shown[id(e)]; !ok || old.Mode != e.Mode {
-				w.shown[id(e)] = e
-				changes = append(changes, Event{Type: EventGranted, Entry: e, Revision: rev})
-			}
-		}
-		for _, e := range q.Waiters() {
-			if present[id(e)] { // a holder's pending upgrade
-				continue
-			}
-			present[id(e)] = true
-			if _, ok := w.shown[id(e)]; !ok {
-				waiting := e
-				waiting.Mode = ""
-				w.shown[id(e)] = waiting
-				changes = append(changes, Event{Type: EventWaiting, Entry: e, Revision: rev})
-			}
-		}
-	}
-	for _, k := range slices.Sorted(maps.Keys(w.shown)) {
-		if e := w.shown[k]; !present[k] {
-			delete(w.shown, k)
-			if !w.yield(w.gone(ctx, e, rev), nil) {
+		for _, ev := range w.changes(ctx, w.queues.Queue(name, rev)) {
+			if !w.yield(ev, nil) {
 				return errStop
 			}
 		}
 	}
-	for _, c := range changes {
-		if !w.yield(c, nil) {
-			return errStop
+	return nil
+}
+
+// changes are the entries of a queue that are gone, then those that stand otherwise than shown.
+func (w *follower) changes(ctx context.Context, q Queue) []Event {
+	present := map[string]bool{}
+	var gone, stand []Event
+	for _, e := range q.Holders() {
+		present[id(e)] = true
+		if old, ok := w.shown[id(e)]; !ok || old.Mode != e.Mode {
+			w.shown[id(e)] = e
+			stand = append(stand, Event{Type: EventGranted, Entry: e, Revision: q.Revision})
 		}
 	}
-	return nil
+	for _, e := range q.Waiters() {
+		if present[id(e)] { // a holder's pending upgrade
+			continue
+		}
+		present[id(e)] = true
+		if _, ok := w.shown[id(e)]; !ok {
+			waiting := e
+			waiting.Mode = ""
+			w.shown[id(e)] = waiting
+			stand = append(stand, Event{Type: EventWaiting, Entry: e, Revision: q.Revision})
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(w.shown)) {
+		if e := w.shown[k]; e.Name == q.Name && !present[k] {
+			delete(w.shown, k)
+			gone = append(gone, w.gone(ctx, e, q.Revision))
+		}
+	}
+	return append(gone, stand...)
 }
 
 // id survives the change of key of a downgrade.
