@@ -107,11 +107,8 @@ func reached(target node.PowerState) node.PowerState {
 func (p *Provisioner) power(ctx context.Context, x *task.Exclusive, target node.PowerState, timeout time.Duration) error {
 	n := x.Node()
 	err := p.act(ctx, x, target, timeout)
-	if context.Cause(ctx) != nil && x.Check() != nil {
-		return err // the lock is gone: the node is another's to describe
-	}
 	n.TargetPowerState = ""
-	x.SaveAtEnd()
+	x.SaveAtEnd() // not made if the lock is lost: the node is another's to describe by then
 	if err != nil {
 		n.LastError = fmt.Sprintf("Failed to change power state to '%s' by '%s'. Error: %v", reached(target), target, err)
 		return err

@@ -1,0 +1,242 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/conductor-metal/conductor/pkg/node"
+)
+
+// maxLimit is the longest page. Ironic: [api]max_limit.
+const maxLimit = 1000
+
+// filter makes a condition of a query parameter.
+type filter[R node.Record] struct {
+	since minor
+	parse func(ctx context.Context, c *call, value string) (func(R) bool, error)
+}
+
+// paging are the parameters that every list knows.
+var paging = []string{"fields", "detail", "limit", "marker", "sort_key", "sort_dir", "wait"}
+
+// index lists records. On old paths the list is that of a node or portgroup.
+func (s *resource[R]) index(detail bool) route {
+	return func(ctx context.Context, c *call) error {
+		q := c.r.URL.Query()
+		all, err := s.detailed(c, q, detail)
+		if err != nil {
+			return err
+		}
+		names, err := s.chosen(c, all)
+		if err != nil {
+			return err
+		}
+		page, err := s.page(ctx, c, q)
+		if err != nil {
+			return err
+		}
+		v := &view{call: c}
+		if err := v.load(ctx, names); err != nil {
+			return err
+		}
+		items := make([]map[string]any, len(page.Items))
+		for i, r := range page.Items {
+			items[i] = s.render(v, r, names)
+		}
+		for _, corrupt := range page.Corrupt {
+			c.cfg.Logger.WarnContext(ctx, "record left out of a list", "err", corrupt)
+		}
+		body := map[string]any{s.plural: items}
+		if page.Next != "" {
+			q.Set("marker", page.Next)
+			q.Set("limit", strconv.Itoa(len(page.Items)))
+			body["next"] = c.base() + c.r.URL.Path + "?" + q.Encode()
+		}
+		return c.json(http.StatusOK, body)
+	}
+}
+
+func (s *resource[R]) detailed(c *call, q url.Values, detail bool) (bool, error) {
+	if text := q.Get("detail"); text != "" {
+		if c.v < 43 {
+			return false, tooNew("The parameter detail", 43, c.v)
+		}
+		on, err := parseBool("detail", text)
+		if err != nil {
+			return false, err
+		}
+		detail = detail || on
+	}
+	if detail && q.Has("fields") {
+		return false, invalid("fields", "cannot be used together with detail")
+	}
+	return detail, nil
+}
+
+// page reads the part of the list that the request wants.
+func (s *resource[R]) page(ctx context.Context, c *call, q url.Values) (*node.Page[R], error) {
+	limit := maxLimit
+	if text := q.Get("limit"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n <= 0 {
+			return nil, invalid("limit", "must be a positive number")
+		}
+		limit = min(n, maxLimit)
+	}
+	key, down, err := s.order(c, q)
+	if err != nil {
+		return nil, err
+	}
+	req := node.ListRequest[R]{Limit: limit, Marker: strings.ToLower(q.Get("marker"))}
+	if req.Marker != "" && !node.IsUUID(req.Marker) {
+		return nil, invalid("marker", "must be the uuid of the last one seen")
+	}
+	if err := s.scope(ctx, c, &req); err != nil {
+		return nil, err
+	}
+	if req.Match, err = s.match(ctx, c, q); err != nil {
+		return nil, err
+	}
+	if key == "uuid" && !down {
+		return s.list(ctx, req)
+	}
+	return s.sorted(ctx, req, key, down)
+}
+
+// order reads sort_key and sort_dir. Records lie in order of their uuids.
+func (s *resource[R]) order(c *call, q url.Values) (key string, down bool, err error) {
+	key = q.Get("sort_key")
+	switch {
+	case key == "" || key == "id":
+		key = "uuid"
+	case !s.sortable(key) || s.columns[key].since == beyond:
+		return "", false, invalid("sort_key", "The sort_key value %q is an invalid field for sorting", cut(key, 64))
+	case s.columns[key].since > c.v:
+		return "", false, tooNew("Sorting by "+key, s.columns[key].since, c.v)
+	}
+	switch q.Get("sort_dir") {
+	case "", "asc":
+	case "desc":
+		down = true
+	default:
+		return "", false, invalid("sort_dir", "must be asc or desc")
+	}
+	return key, down, nil
+}
+
+// scope narrows a list to the node or portgroup in the path.
+func (s *resource[R]) scope(ctx context.Context, c *call, req *node.ListRequest[R]) error {
+	switch {
+	case c.r.PathValue("node") != "":
+		n, err := c.node(ctx)
+		if err != nil {
+			return err
+		}
+		req.Node = n.UUID
+	case c.r.PathValue("portgroup") != "":
+		g, err := c.cfg.Store.Portgroup(ctx, c.r.PathValue("portgroup"))
+		if err != nil {
+			return err
+		}
+		req.Node = g.NodeUUID
+	}
+	return nil
+}
+
+// match makes one condition of all filters.
+func (s *resource[R]) match(ctx context.Context, c *call, q url.Values) (func(R) bool, error) {
+	var all []func(R) bool
+	for name := range q {
+		if slices.Contains(paging, name) {
+			continue
+		}
+		f, ok := s.filters[name]
+		if !ok || f.since == beyond {
+			return nil, invalid(cut(name, 64), "is not a parameter of this list")
+		}
+		if f.since > c.v {
+			return nil, tooNew("The parameter "+name, f.since, c.v)
+		}
+		m, err := f.parse(ctx, c, q.Get(name))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, m)
+	}
+	if f, ok := s.filters[""]; ok {
+		m, err := f.parse(ctx, c, "")
+		if err != nil {
+			return nil, err
+		}
+		if m != nil {
+			all = append(all, m)
+		}
+	}
+	if len(all) == 0 {
+		return nil, nil
+	}
+	return func(r R) bool {
+		return !slices.ContainsFunc(all, func(m func(R) bool) bool { return !m(r) })
+	}, nil
+}
+
+// sorted reads all records and puts them in an order that etcd does not have.
+func (s *resource[R]) sorted(ctx context.Context, req node.ListRequest[R], key string, down bool) (*node.Page[R], error) {
+	limit, marker := req.Limit, req.Marker
+	req.Limit, req.Marker = 0, ""
+	page, err := s.list(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(page.Items, func(a, b R) int {
+		if down {
+			return s.before(key, b, a)
+		}
+		return s.before(key, a, b)
+	})
+	if marker != "" {
+		at := slices.IndexFunc(page.Items, func(r R) bool { return r.ID() == marker })
+		if at < 0 {
+			return nil, &node.NotFoundError{Kind: s.kind, Ref: marker}
+		}
+		page.Items = page.Items[at+1:]
+	}
+	if len(page.Items) > limit {
+		page.Items = page.Items[:limit]
+		page.Next = page.Items[limit-1].ID()
+	}
+	return page, nil
+}
+
+// load reads what the chosen columns need besides the records.
+func (v *view) load(ctx context.Context, names []string) error {
+	if !slices.Contains(names, "reservation") {
+		return nil
+	}
+	queues, err := v.cfg.Locks.List(ctx)
+	if err != nil {
+		return err
+	}
+	v.holders = map[string]string{}
+	for _, q := range queues {
+		if h := exclusiveHolder(q); h != "" {
+			v.holders[q.Name] = h
+		}
+	}
+	return nil
+}
+
+// parseBool takes what Ironic takes for true and false.
+func parseBool(field, text string) (bool, error) {
+	switch strings.ToLower(text) {
+	case "true", "t", "yes", "y", "on", "1":
+		return true, nil
+	case "false", "f", "no", "n", "off", "0":
+		return false, nil
+	}
+	return false, invalid(field, "must be true or false")
+}

@@ -1,0 +1,194 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/conductor-metal/conductor/pkg/hardware"
+	"github.com/conductor-metal/conductor/pkg/lease"
+	"github.com/conductor-metal/conductor/pkg/node"
+	"github.com/conductor-metal/conductor/pkg/task"
+)
+
+// Purposes of the tasks of this package.
+const (
+	purposeDelete       = "delete node"
+	purposeMaintenance  = "set maintenance"
+	purposeDeleteRecord = "delete record"
+)
+
+func (a *api) nodes() *resource[*node.Node] {
+	within := func(part string) func(*view, *node.Node) any {
+		return func(v *view, n *node.Node) any { return v.links("nodes/" + string(n.UUID) + part) }
+	}
+	s := &resource[*node.Node]{
+		kind: node.KindNode, path: "nodes", plural: "nodes", since: 1, columns: nodeColumns, names: 5,
+		brief:  []string{"uuid", "name", "instance_uuid", "maintenance", "power_state", "provision_state", "links"},
+		masked: (*node.Node).Masked,
+		derived: map[string]func(*view, *node.Node) any{
+			"links": within(""), "ports": within("/ports"), "states": within("/states"),
+			"portgroups": within("/portgroups"), "volume": within("/volume"),
+			"conductor":       func(*view, *node.Node) any { return nil },
+			"provision_state": func(v *view, n *node.Node) any { return provisionState(n.ProvisionState, v.v) },
+			"reservation":     func(v *view, n *node.Node) any { return shape("reservation", v.holders[string(n.UUID)]) },
+		},
+		filters: nodeFilters, find: a.cfg.Store.Find, fields: fieldsOf[*node.Node](),
+	}
+	s.list = a.cfg.Store.Nodes
+	return s
+}
+
+// provisionState is the state in the words of an old version.
+func provisionState(s node.ProvisionState, v minor) any {
+	switch {
+	case v < 2 && s == node.StateAvailable:
+		return nil
+	case v < 39 && s == node.StateInspectWait:
+		return node.StateInspecting
+	}
+	return s
+}
+
+// exclusiveHolder is the host that keeps everybody else from a node, "" if
+// nobody does.
+func exclusiveHolder(q lease.Queue) string {
+	for _, h := range q.Holders() {
+		if h.Mode == lease.Exclusive {
+			return holderName(h)
+		}
+	}
+	return ""
+}
+
+// holderName is who stands behind an entry, as well as can be known: etcdctl and
+// others of its kind lock with a key that ends in the number of their lease.
+func holderName(e lease.Entry) string {
+	switch {
+	case e.Holder != "":
+		return e.Holder
+	case e.Foreign && e.Lease != 0 && strings.HasSuffix(e.Key, fmt.Sprintf("/%x", int64(e.Lease))):
+		return "etcdctl"
+	}
+	return "unknown"
+}
+
+// show answers one record.
+func (s *resource[R]) show(ctx context.Context, c *call) error {
+	names, err := s.chosen(c, true)
+	if err != nil {
+		return err
+	}
+	r, err := s.one(ctx, c)
+	if err != nil {
+		return err
+	}
+	v := &view{call: c}
+	if n, ok := any(r).(*node.Node); ok {
+		q, err := c.cfg.Locks.Queue(ctx, string(n.UUID))
+		if err != nil {
+			return err
+		}
+		v.holders = map[string]string{q.Name: exclusiveHolder(q)}
+	}
+	return c.json(http.StatusOK, s.render(v, r, names))
+}
+
+// one finds the record that the path names.
+func (s *resource[R]) one(ctx context.Context, c *call) (R, error) {
+	ref := c.r.PathValue("ref")
+	if s.kind == node.KindNode {
+		ref = c.r.PathValue("node")
+	}
+	if !node.IsUUID(ref) && (s.names == 0 || c.v < s.names) {
+		var none R
+		return none, &node.NotFoundError{Kind: s.kind, Ref: ref}
+	}
+	return s.find(ctx, ref)
+}
+
+// createNode is POST /v1/nodes. Ironic: NodesController.post.
+func createNode(s *resource[*node.Node]) route {
+	return func(ctx context.Context, c *call) error {
+		n := &node.Node{}
+		if err := s.input(c, n, nil); err != nil {
+			return err
+		}
+		n.ProvisionState = node.StateEnroll
+		if c.v < 11 {
+			n.ProvisionState = node.StateAvailable
+		}
+		if n.Driver == "" {
+			return invalid("driver", "is required")
+		}
+		if n.Retired && n.ProvisionState == node.StateAvailable {
+			return refuse(node.ErrInvalidState, "A node in the state available cannot be retired.")
+		}
+		if err := c.compose(n); err != nil {
+			return err
+		}
+		if err := c.cfg.Store.Create(ctx, n); err != nil {
+			return err
+		}
+		c.w.Header().Set("Location", c.url("nodes/"+string(n.UUID)))
+		return c.json(http.StatusCreated, s.render(&view{call: c}, n, s.visible(c.v)))
+	}
+}
+
+// compose checks the driver of a new node and fills in the interfaces that it
+// does not name, which are then its own.
+func (c *call) compose(n *node.Node) error {
+	made, err := c.cfg.Hardware.Compose(n)
+	if errors.Is(err, hardware.ErrDriverNotFound) {
+		return refuse(errNoValidHost, "No valid host was found. Reason: No conductor service registered which supports driver %s for conductor group %q. (enabled: %s)",
+			cut(n.Driver, 255), cut(n.ConductorGroup, 255), strings.Join(c.cfg.Hardware.Types(), ", "))
+	}
+	if err != nil {
+		return err
+	}
+	fields := n.Interfaces()
+	for name, value := range made.Defaults() {
+		*fields[name+"_interface"] = value
+	}
+	return nil
+}
+
+// deleteNode is DELETE /v1/nodes/{node}. It needs no driver, which may be broken.
+// Ironic: ConductorManager.destroy_node.
+func deleteNode(ctx context.Context, c *call) error {
+	n, err := c.node(ctx)
+	if err != nil {
+		return err
+	}
+	err = c.exclusive(ctx, n.UUID, purposeDelete, func(ctx context.Context, x *task.Exclusive) error {
+		if err := mayDelete(x.Node()); err != nil {
+			return err
+		}
+		return x.Destroy(ctx)
+	})
+	if err != nil {
+		return err
+	}
+	return c.empty()
+}
+
+func mayDelete(n *node.Node) error {
+	switch {
+	case n.InstanceUUID != "" && !n.Maintenance:
+		return refuse(errAssociated, "Node %s is associated with instance %s.", n.UUID, n.InstanceUUID)
+	case n.Protected:
+		return refuse(errProtected, "Node %s is protected and cannot be undeployed, rebuilt or deleted.", n.UUID)
+	case !node.DeleteAllowed.Has(n.ProvisionState) && !n.Maintenance:
+		return refuse(node.ErrInvalidState, "Can not delete node %q while it is in provision state %q. Valid provision states to perform deletion are: %q, "+
+			"or set the node into maintenance mode", n.UUID, n.ProvisionState, node.DeleteAllowed.States())
+	}
+	return nil
+}
+
+// exclusive runs a short task without a driver, as long as the client waits.
+func (c *call) exclusive(ctx context.Context, id node.ID, purpose string, fn func(context.Context, *task.Exclusive) error) error {
+	r := task.Request{Node: id, Purpose: purpose, Wait: c.wait, User: c.user(), NoDriver: true}
+	return c.cfg.Tasks.Exclusive(ctx, r, fn)
+}
