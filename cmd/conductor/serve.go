@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/conductor-metal/conductor/internal/embedetcd"
+)
+
+// serveOptions are the settings of the service, one field a flag.
+type serveOptions struct {
+	listen, host, dataDir string
+	etcd                  etcdOptions
+	etcdListen            string
+	ttl, margin           time.Duration
+	group                 string
+	workers               int
+	commandTimeout        time.Duration
+	lockDelay             time.Duration
+	maxWait               time.Duration
+	shutdown              time.Duration
+	fakeDelays            pairs
+	types                 []string
+	interfaces, defaults  pairs
+	log                   logOptions
+
+	ready func(url string) // a test is told where the service is; nil: nobody
+}
+
+func (p program) serveCommand() *cobra.Command {
+	o := &serveOptions{fakeDelays: pairs{}, interfaces: pairs{}, defaults: pairs{}}
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Run a conductor",
+		Long: `Run a conductor: the HTTP API, and the work on nodes that it is asked for.
+
+Without --etcd-endpoints it starts an etcd of its own in the data directory, on
+127.0.0.1:2379, so that plain etcdctl works. For several conductors that survive
+one another, give them an etcd of three members: --etcd-endpoints=URL,URL,URL.
+
+The host name is the conductor's identity: locks are known by it. Two processes
+cannot share it, or a data directory. SIGTERM and SIGINT end the work in order,
+within --shutdown-timeout, and give all locks back; a second one ends it at once.`,
+		Example: `  conductor serve
+  conductor serve --data-dir ./data --fake-delay power=2
+  conductor serve --host c1 --etcd-endpoints http://10.0.0.1:2379,http://10.0.0.2:2379`,
+		Args: exactly(0),
+		RunE: func(c *cobra.Command, _ []string) error { return o.run(c.Context(), p.err) },
+	}
+	o.flags(c)
+	return c
+}
+
+func (o *serveOptions) flags(c *cobra.Command) {
+	host, _ := os.Hostname() // empty: the flag must be given
+	f := c.Flags()
+	f.StringVar(&o.listen, "listen", "127.0.0.1:6385", "address of the API")
+	f.StringVar(&o.host, "host", host, "who this conductor is; the same after each restart")
+	f.StringVar(&o.dataDir, "data-dir", defaultDataDir(), "directory of this conductor, and of its etcd")
+	f.StringSliceVar(&o.etcd.endpoints, "etcd-endpoints", nil, "where etcd is; none: start one in --data-dir")
+	f.StringVar(&o.etcdListen, "etcd-listen", embedetcd.DefaultClientURL, "where an etcd of our own listens")
+	o.etcd.flags(f, 0)
+	f.DurationVar(&o.ttl, "lease-ttl", 15*time.Second, "how long locks outlive a dead conductor")
+	f.DurationVar(&o.margin, "lease-margin", 0, "how long before its end a lease is no longer trusted (0: a fifth of it)")
+	f.StringVar(&o.group, "conductor-group", "", "look after the nodes of this group only")
+	f.IntVar(&o.workers, "workers", 300, "background tasks at once")
+	f.DurationVar(&o.commandTimeout, "command-timeout", 30*time.Second, "the longest a command to a machine may take")
+	f.DurationVar(&o.lockDelay, "lock-delay", 0, "pause before the first command after another's crash (0: --command-timeout)")
+	f.DurationVar(&o.maxWait, "max-wait", 5*time.Minute, "the longest a request may wait for a lock")
+	f.DurationVar(&o.shutdown, "shutdown-timeout", time.Minute, "how long work may go on after SIGTERM")
+	f.Var(o.fakeDelays, "fake-delay", "seconds that a fake interface takes, as power=2 or deploy=5,20")
+	f.StringSliceVar(&o.types, "enabled-hardware-types", nil, "hardware types that nodes may have (none: all)")
+	f.Var(o.interfaces, "enabled-interfaces", "implementations that nodes may have, as power=fake (none: all)")
+	f.Var(o.defaults, "default-interfaces", "implementation of nodes that name none, as power=fake")
+	o.log.flags(f)
+}
+
+// defaultDataDir does not depend on where the program is started: a conductor
+// that forgets its nodes when it is started elsewhere would be a bad surprise.
+func defaultDataDir() string {
+	if os.Geteuid() == 0 {
+		return "/var/lib/conductor"
+	}
+	if dir := os.Getenv("XDG_STATE_HOME"); dir != "" {
+		return filepath.Join(dir, "conductor")
+	}
+	if home, err := os.UserHomeDir(); err == nil {
+		return filepath.Join(home, ".local", "state", "conductor")
+	}
+	return "data"
+}
+
+// run serves until ctx ends.
+func (o *serveOptions) run(ctx context.Context, w io.Writer) error {
+	log, forPeople, err := o.log.logger(w)
+	if err != nil {
+		return err
+	}
+	if o.lockDelay == 0 {
+		o.lockDelay = o.commandTimeout
+	}
+	s := &service{o: o, log: log}
+	err = s.start(ctx)
+	if err == nil {
+		log.InfoContext(ctx, "serving", "url", s.url(), "conductor", o.host, "etcd", s.endpoints, "version", version)
+		if forPeople {
+			s.banner(w)
+		}
+		if o.ready != nil {
+			o.ready(s.url())
+		}
+		err = s.wait(ctx)
+	}
+	s.stop(ctx)
+	return err
+}
+
+// banner tells what to type next.
+func (s *service) banner(w io.Writer) {
+	server, endpoints := "", ""
+	if s.url() != defaultServer {
+		server = " --server " + s.url()
+	}
+	if len(s.endpoints) != 1 || s.endpoints[0] != embedetcd.DefaultClientURL {
+		endpoints = " --etcd-endpoints " + joinComma(s.endpoints)
+	}
+	fmt.Fprintf(w, `
+conductor %s is %s, on %s with etcd at %s
+
+  conductor node create examples/inventory.yaml%s
+  conductor node power on r1-u01 --wait%s
+  conductor lock watch%s
+  baremetal --os-auth-type none --os-endpoint %s node list
+
+Ctrl-C ends it.
+
+`, version, s.o.host, s.url(), joinComma(s.endpoints), server, server, endpoints, s.url())
+}

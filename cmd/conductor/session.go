@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/conductor-metal/conductor/pkg/lease"
+)
+
+var errStopping = errors.New("this conductor is being stopped")
+
+// readiness is the session as the API sees it: none while the service stops.
+type readiness struct{ s *service }
+
+// Current implements task.Sessions.
+func (r readiness) Current() (*lease.Session, error) {
+	if r.s.stopping.Load() {
+		return nil, errStopping
+	}
+	return r.s.keeper.Current()
+}
+
+func (s *service) startSession(ctx context.Context) error {
+	file := filepath.Join(s.o.dataDir, "identity.json")
+	old, err := readIdentity(file)
+	if err != nil {
+		return err
+	}
+	me := identity{Host: s.o.host, Instance: rand.Text()}
+	if me.Machine, err = os.Hostname(); err != nil {
+		return err
+	}
+	gone, err := s.proven(ctx, old, me)
+	if err != nil {
+		return err
+	}
+	if err := writeIdentity(file, me); err != nil {
+		return err
+	}
+	dog := newWatchdog(s.o.ttl)
+	s.onStop("watchdog", dog.close)
+	s.keeper, err = lease.Keep(ctx, s.client, lease.Config{
+		Root: s.o.etcd.root(), Holder: s.o.host, TTL: s.o.ttl, Margin: s.o.margin, OldIsGone: gone,
+		Info: map[string]any{
+			"version": version, "api": s.advertised(), "conductor_group": s.o.group,
+			"drivers": s.hardware.Types(), "instance": me.Instance,
+		},
+		Healthy: dog.healthy, Metrics: lease.NewMetrics(s.metrics, purposes...), Logger: s.log,
+	})
+	if errors.Is(err, lease.ErrTaken) {
+		return fmt.Errorf("%w: choose another with --host, or stop that conductor", err)
+	}
+	if err != nil {
+		return unanswered(s.endpoints, err)
+	}
+	s.onStop("session", func(ctx context.Context) error {
+		// The locks are worth some time of their own when the tasks have used all.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.o.ttl)
+		defer cancel()
+		return s.keeper.Close(ctx)
+	})
+	return nil
+}
+
+// proven says whether the session that is registered under this host name was
+// that of the last process on this data directory.
+func (s *service) proven(ctx context.Context, old, me identity) (bool, error) {
+	if old.Instance == "" || old.Host != me.Host || old.Machine != me.Machine {
+		return false, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.o.etcd.answerIn)
+	defer cancel()
+	r, err := s.client.Get(ctx, s.o.etcd.root()+"conductors/"+me.Host)
+	if err != nil {
+		return false, unanswered(s.endpoints, err)
+	}
+	return sameInstance(r, old), nil
+}
+
+func sameInstance(r *clientv3.GetResponse, old identity) bool {
+	var registered struct{ Info struct{ Instance string } }
+	return len(r.Kvs) > 0 && json.Unmarshal(r.Kvs[0].Value, &registered) == nil &&
+		registered.Info.Instance == old.Instance
+}
+
+// advertised is where others find this conductor's API.
+func (s *service) advertised() string {
+	host, port, err := net.SplitHostPort(s.listener.Addr().String())
+	if err != nil {
+		return s.url()
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		return "http://" + net.JoinHostPort(s.o.host, port)
+	}
+	return s.url()
+}
