@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/conductor-metal/conductor/pkg/node"
+	"github.com/conductor-metal/conductor/pkg/task"
 )
 
 // How long a request may take, apart from what it may wait for a lock. Drivers
@@ -56,6 +58,9 @@ func (a *api) add(pattern string, since minor, do route) {
 		ctx := r.Context()
 		err := a.begin(w, r, since, func(c *call) error { return do(ctx, c) })
 		if err != nil {
+			if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+				err = fmt.Errorf("%w: %w (%w)", task.ErrClosed, cause, err) // the server stops
+			}
 			toldOf(ctx).err = err
 			faultOf(err).write(w)
 		}

@@ -8,12 +8,20 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/conductor-metal/conductor/pkg/node"
 )
 
+// bodyTimeout is how long a client may take to send its body.
+const bodyTimeout = 30 * time.Second
+
 // body reads what a client sent, at most 1 MiB of it.
 func (c *call) body() ([]byte, error) {
+	// Only while the body is read: later, a deadline would end the wait for a lock.
+	rc := http.NewResponseController(c.w)
+	_ = rc.SetReadDeadline(time.Now().Add(bodyTimeout)) // a recorder has none
+	defer func() { _ = rc.SetReadDeadline(time.Time{}) }()
 	data, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxBody))
 	if tooLong, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, refuse(node.ErrTooLarge, "The body is longer than %d bytes.", tooLong.Limit)
