@@ -97,9 +97,22 @@ func (s *Session) AcquireAll(ctx context.Context, wait time.Duration, rs ...Requ
 	if err := s.enter(dctx, ls, wait == 0); err != nil {
 		return nil, err
 	}
+	if len(ls) > 1 { // one of those already granted may be lost while another is waited for
+		var drop context.CancelCauseFunc
+		dctx, drop = context.WithCancelCause(dctx)
+		defer drop(nil)
+		for _, l := range ls {
+			defer context.AfterFunc(l.ctx, func() { drop(context.Cause(l.ctx)) })()
+		}
+	}
 	for _, l := range ls {
 		if err := l.await(dctx); err != nil {
 			return nil, s.giveUp(ctx, ls, l, err, time.Since(start))
+		}
+	}
+	for _, l := range ls {
+		if err := l.whyLost(); err != nil {
+			return nil, s.giveUp(ctx, ls, l, err, 0)
 		}
 	}
 	if err := s.Check(); err != nil { // the answer may have taken long
@@ -192,6 +205,7 @@ type standing struct {
 	queue   Queue
 	intent  *mvccpb.KeyValue
 	records Records
+	orphan  int64 // create revision of a slot whose entry is gone, 0 without one
 }
 
 func (l *Lock) standing(rs []*pb.ResponseOp, rev int64) standing {
@@ -202,6 +216,11 @@ func (l *Lock) standing(rs []*pb.ResponseOp, rev int64) standing {
 	if kvs := rs[1].GetResponseRange().Kvs; len(kvs) > 0 {
 		st.intent = kvs[0]
 	}
+	for _, kv := range rs[0].GetResponseRange().Kvs {
+		if string(kv.Key) == l.s.keys.upgrade(l.name) && st.queue.Upgrade == nil {
+			st.orphan = kv.CreateRevision
+		}
+	}
 	for _, r := range rs[2 : 2+len(l.req.Read)] {
 		st.records.KVs = append(st.records.KVs, r.GetResponseRange().Kvs...)
 	}
@@ -209,7 +228,13 @@ func (l *Lock) standing(rs []*pb.ResponseOp, rev int64) standing {
 }
 
 // enter puts the entries into their queues, once, however often the request had to be sent.
-func (s *Session) enter(ctx context.Context, ls []*Lock, try bool) error {
+func (s *Session) enter(ctx context.Context, ls []*Lock, try bool) (err error) {
+	doubt := false // a copy of the request may still be under way
+	defer func() {
+		if err != nil && doubt {
+			s.abandon(ls)
+		}
+	}()
 	for {
 		s.mu.Lock()
 		mod := s.mod
@@ -225,11 +250,12 @@ func (s *Session) enter(ctx context.Context, ls []*Lock, try bool) error {
 			then, els = append(then, t...), append(els, e...)
 		}
 		r, twice, err := s.commit(ctx, ifs, then, els)
+		doubt = doubt || twice
 		if err != nil {
-			if twice {
-				s.abandon(ls)
-			}
 			return fmt.Errorf("lock %s: %w", ls[0].name, err)
+		}
+		for _, l := range ls {
+			l.doubt = doubt
 		}
 		if r.Succeeded {
 			for i, l := range ls {
@@ -238,7 +264,7 @@ func (s *Session) enter(ctx context.Context, ls []*Lock, try bool) error {
 			}
 			return nil
 		}
-		done, err := s.refused(ls, r, mod, try)
+		done, err := s.refused(ctx, ls, r, mod, try)
 		if err != nil || done {
 			return err
 		}
@@ -248,7 +274,9 @@ func (s *Session) enter(ctx context.Context, ls []*Lock, try bool) error {
 // entering makes the compares and operations that put the lock's entry and read with it.
 func (l *Lock) entering(try bool) (ifs []clientv3.Cmp, then, els []clientv3.Op) {
 	keys, id := l.s.keys, l.shard.id
-	ifs = []clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(l.key()), "=", 0)}
+	for _, m := range []Mode{Exclusive, Shared} { // downgraded meanwhile, it stands as well
+		ifs = append(ifs, clientv3.Compare(clientv3.CreateRevision(keys.entry(l.name, m, l.ticket)), "=", 0))
+	}
 	if l.req.Require != "" {
 		ifs = append(ifs, clientv3.Compare(clientv3.CreateRevision(l.req.Require), ">", 0))
 	}
@@ -282,7 +310,7 @@ func block(rs []*pb.ResponseOp, i, n int) []*pb.ResponseOp {
 
 // refused looks at why the entries were not put: done means that an earlier copy of the request
 // had put them.
-func (s *Session) refused(ls []*Lock, r *clientv3.TxnResponse, mod int64, try bool) (done bool, err error) {
+func (s *Session) refused(ctx context.Context, ls []*Lock, r *clientv3.TxnResponse, mod int64, try bool) (done bool, err error) {
 	kvs := r.Responses[0].GetResponseRange().Kvs
 	if len(kvs) == 0 || kvs[0].CreateRevision != s.epoch {
 		s.lose("the session's key is gone")
@@ -312,6 +340,11 @@ func (s *Session) refused(ls []*Lock, r *clientv3.TxnResponse, mod int64, try bo
 	for i, l := range ls {
 		if try && !sts[i].queue.admits(l.req.Mode) {
 			return false, &HeldError{Queue: sts[i].queue}
+		}
+	}
+	for i, l := range ls {
+		if err := l.sweep(ctx, sts[i]); err != nil {
+			return false, err
 		}
 	}
 	return false, nil

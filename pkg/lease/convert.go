@@ -52,13 +52,32 @@ func (l *Lock) Upgrade(ctx context.Context, purpose string, wait time.Duration) 
 		ctx, cancel = context.WithDeadlineCause(ctx, start.Add(wait), errWaited)
 		defer cancel()
 	}
-	if err := l.placeSlot(ctx, wait == 0); err != nil {
+	if err := l.slotGone(ctx); err != nil {
 		return err
 	}
-	if err := l.await(ctx); err != nil {
-		return l.dropSlot(ctx, err, time.Since(start))
+	if err = l.placeSlot(ctx, wait == 0); err == nil {
+		err = l.await(ctx)
+	}
+	if err != nil {
+		return l.dropSlot(ctx, err, old, time.Since(start))
 	}
 	return nil
+}
+
+// slotGone waits until a slot that was given up earlier is gone for certain.
+func (l *Lock) slotGone(ctx context.Context) error {
+	l.mu.Lock()
+	dropping := l.dropping
+	l.mu.Unlock()
+	if dropping == nil {
+		return nil
+	}
+	select {
+	case <-dropping:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("upgrade the lock of %s: %w", l.name, context.Cause(ctx))
+	}
 }
 
 // placeSlot puts the conversion slot. It strengthens a granted entry, so it carries compares:
@@ -69,27 +88,32 @@ func (l *Lock) placeSlot(ctx context.Context, try bool) error {
 	if err != nil {
 		return err
 	}
-	for view := first.queue; ; {
-		if err := l.obstacle(&view, try); err != nil {
+	for st := first; ; {
+		if err := l.obstacle(&st.queue, try); err != nil {
 			return err
 		}
-		ifs, put := l.slotTxn(&view)
+		if err := l.sweep(ctx, st); err != nil {
+			return err
+		}
+		ifs, put := l.slotTxn(&st.queue)
 		r, twice, err := l.s.commit(ctx, ifs, append(put, l.reads()...), l.reads())
+		if !twice { // no copy is under way
+			l.mu.Lock()
+			l.loose = l.loose[:len(l.loose)-1]
+			l.mu.Unlock()
+		}
 		if err != nil {
-			if twice { // a copy of the request may still be under way
-				l.s.abandonSlot(l)
-			}
 			return fmt.Errorf("upgrade the lock of %s: %w", l.name, err)
 		}
 		rs := r.Responses
 		if r.Succeeded {
 			rs = rs[len(put):]
 		}
-		st := l.standing(rs, r.Header.Revision)
+		st = l.standing(rs, r.Header.Revision)
 		u := st.queue.Upgrade
 		if u != nil && u.Ticket == l.ticket {
 			l.mu.Lock()
-			l.slot, l.want = u.Create, Exclusive
+			l.slot, l.barrier, l.want = u.Create, u.Barrier, Exclusive
 			l.meetIntent(st)
 			if st.queue.holds(l.ticket) == Exclusive {
 				l.grant(st)
@@ -105,8 +129,21 @@ func (l *Lock) placeSlot(ctx context.Context, try bool) error {
 			l.lost(&LostError{Name: l.name, Reason: Deleted, Detail: "its entry in etcd is gone"})
 			return context.Cause(l.ctx)
 		}
-		view = st.queue
 	}
+}
+
+// sweep deletes a slot whose entry is gone. It means nothing, but it is in the way of the next.
+func (l *Lock) sweep(ctx context.Context, st standing) error {
+	if st.orphan == 0 {
+		return nil
+	}
+	slot := l.s.keys.upgrade(l.name)
+	_, _, err := l.s.commit(ctx, []clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(slot), "=", st.orphan)},
+		[]clientv3.Op{clientv3.OpDelete(slot)}, nil)
+	if err != nil {
+		return fmt.Errorf("sweep the lock queue of %s: %w", l.name, err)
+	}
+	return nil
 }
 
 // obstacle says why the upgrade must not even be asked for.
@@ -124,7 +161,8 @@ func (l *Lock) obstacle(view *Queue, try bool) error {
 }
 
 // slotTxn is the transaction that places the slot in a view of the queue. The barrier is the
-// first waiter's rank; without waiters it is the slot's own create revision.
+// first waiter's rank; without waiters it is the slot's own create revision. The slot is loose
+// until the answer says otherwise.
 func (l *Lock) slotTxn(view *Queue) ([]clientv3.Cmp, []clientv3.Op) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -145,16 +183,19 @@ func (l *Lock) slotTxn(view *Queue) ([]clientv3.Cmp, []clientv3.Op) {
 			clientv3.Compare(clientv3.ModRevision(f.Key), "=", f.Mod),
 		)
 	}
+	x := looseSlot{slot: v.String(), intent: l.newIntent().String()}
+	l.loose = append(l.loose, x)
 	noIntent := []clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(keys.intent(l.name)), "=", 0)}
-	intent := []clientv3.Op{clientv3.OpPut(keys.intent(l.name), l.newIntent().String())}
+	intent := []clientv3.Op{clientv3.OpPut(keys.intent(l.name), x.intent)}
 	return ifs, []clientv3.Op{
 		clientv3.OpTxn(noIntent, intent, nil),
-		clientv3.OpPut(keys.upgrade(l.name), v.String(), clientv3.WithLease(l.shard.id)),
+		clientv3.OpPut(keys.upgrade(l.name), x.slot, clientv3.WithLease(l.shard.id)),
 	}
 }
 
-// dropSlot gives a pending upgrade up; the lock stays shared.
-func (l *Lock) dropSlot(ctx context.Context, why error, waited time.Duration) error {
+// dropSlot gives an upgrade up that did not come about, with whatever a copy of its request may
+// have placed or may yet place; the lock stays shared, for its old purpose.
+func (l *Lock) dropSlot(ctx context.Context, why error, purpose string, waited time.Duration) error {
 	if lost := l.whyLost(); lost != nil {
 		return lost
 	}
@@ -163,19 +204,26 @@ func (l *Lock) dropSlot(ctx context.Context, why error, waited time.Duration) er
 	}
 	q := l.s.mirror.view(l.name)
 	l.mu.Lock()
-	l.want, l.quiet = "", true
-	fence := clientv3.Compare(clientv3.CreateRevision(l.s.keys.upgrade(l.name)), "=", l.slot)
-	ops := append([]clientv3.Op{clientv3.OpDelete(l.s.keys.upgrade(l.name))}, l.closeIntent()...)
-	l.mu.Unlock()
-	drop := func(ctx context.Context) error {
-		_, err := l.s.client.Txn(ctx).If(fence).Then(ops...).Commit()
-		if err == nil {
-			l.unslot()
-		}
-		return err
+	placed := l.slot != 0
+	l.req.Purpose = purpose
+	if placed || len(l.loose) > 0 {
+		l.want, l.quiet = "", true
+		gone := make(chan struct{})
+		l.dropping = gone
+		stands := clientv3.Compare(clientv3.CreateRevision(l.key()), "=", l.create)
+		ops := append(l.unslot(true), l.touch())
+		l.mu.Unlock()
+		l.s.finish(ctx, func(ctx context.Context) error {
+			_, err := l.s.client.Txn(ctx).If(stands).Then(ops...).Commit()
+			if err == nil {
+				l.dropped(gone)
+			}
+			return err
+		})
+	} else {
+		l.mu.Unlock()
 	}
-	l.s.finish(ctx, drop)
-	if errors.Is(why, errWaited) {
+	if placed && errors.Is(why, errWaited) {
 		q.Entries = deleteTicket(q.Entries, l.ticket)
 		q.Upgrade = nil
 		return &HeldError{Queue: q, Waited: waited}
@@ -183,30 +231,17 @@ func (l *Lock) dropSlot(ctx context.Context, why error, waited time.Duration) er
 	return why
 }
 
-// abandonSlot removes a slot whose request has an unknown outcome. A copy that is still under way
-// fails on the queue's mod revision, because the slot that is put here for a moment raises it.
-func (s *Session) abandonSlot(l *Lock) {
-	l.mu.Lock()
-	l.quiet = true
-	key, entry, v := l.key(), l.value(), l.shard.id
-	create := l.create
-	l.mu.Unlock()
-	s.reap(func(ctx context.Context) error {
-		_, err := s.client.Txn(ctx).
-			If(clientv3.Compare(clientv3.CreateRevision(key), "=", create)).
-			Then(clientv3.OpPut(key, entry.String(), clientv3.WithLease(v)), clientv3.OpDelete(s.keys.upgrade(l.name))).Commit()
-		if err == nil {
-			l.unslot()
-		}
-		return err
-	})
+// touch writes the entry as it is. A late copy of a request for a slot then fails, because nothing
+// in the queue may be newer than what it has seen. The caller holds mu.
+func (l *Lock) touch() clientv3.Op {
+	return clientv3.OpPut(l.key(), l.value().String(), clientv3.WithLease(l.shard.id))
 }
 
-func (l *Lock) unslot() {
+func (l *Lock) dropped(gone chan struct{}) {
 	l.mu.Lock()
-	l.slot, l.quiet = 0, false
-	l.intent = nil
+	l.slot, l.loose, l.intent, l.quiet, l.dropping = 0, nil, nil, false, nil
 	l.mu.Unlock()
+	close(gone)
 	l.s.mirror.track(l)
 }
 
@@ -217,9 +252,11 @@ func (l *Lock) rename(ctx context.Context) error {
 	key, v := l.key(), l.value()
 	if l.slot != 0 {
 		key = l.s.keys.upgrade(l.name)
-		v.Mode, v.Ticket = Exclusive, l.ticket
+		v.Mode, v.Ticket, v.Barrier = Exclusive, l.ticket, l.barrier
 	}
 	l.mu.Unlock()
+	ctx, stop := l.s.bind(ctx)
+	defer stop()
 	_, err := l.write(ctx, ifs, []clientv3.Op{clientv3.OpPut(key, v.String(), clientv3.WithIgnoreLease())}, Write{}, "rename")
 	return err
 }
@@ -227,7 +264,8 @@ func (l *Lock) rename(ctx context.Context) error {
 // Downgrade makes an exclusive lock shared, never waits for others, and makes the final writes of
 // the exclusive section in the same transaction. The place in the queue is kept. While a foreign
 // locker waits, who cannot see ranks, it returns ErrForeignWaiter and the lock stays exclusive,
-// with nothing written. Other errors are those of Commit. A shared lock stays as it is.
+// with nothing written. Other errors are those of Commit; if the outcome is unknown, rely on no
+// more than a shared lock. A shared lock stays as it is.
 func (l *Lock) Downgrade(ctx context.Context, w Write) error {
 	l.op.Lock()
 	defer l.op.Unlock()
@@ -236,17 +274,34 @@ func (l *Lock) Downgrade(ctx context.Context, w Write) error {
 		l.mu.Unlock()
 		return err
 	}
-	if l.slot == 0 {
-		l.mu.Unlock()
-		return l.downgradeEntry(ctx, w)
-	}
+	slot := l.slot
 	l.quiet = true
-	ops := append([]clientv3.Op{clientv3.OpDelete(l.s.keys.upgrade(l.name))}, l.closeIntent()...)
+	ops := append(l.unslot(true), l.touch())
 	ifs := append(l.fence(), w.If...)
 	l.mu.Unlock()
+	defer l.loud()
+	ctx, stop := l.s.bind(ctx)
+	defer stop()
+	if slot == 0 {
+		return l.downgradeEntry(ctx, w)
+	}
 	_, err := l.write(ctx, ifs, append(ops, w.Then...), w, "downgrade")
-	l.downgraded(err, func() { l.slot = 0 })
+	if err == nil {
+		l.mu.Lock()
+		l.loose = nil
+		l.weakened(&Entry{Mode: Shared, Create: l.create, Rank: l.rank})
+		l.mu.Unlock()
+		l.s.cfg.Metrics.downgraded()
+	}
 	return err
+}
+
+// loud ends an operation that takes the slot away, and looks at what happened meanwhile.
+func (l *Lock) loud() {
+	l.mu.Lock()
+	l.quiet = l.dropping != nil
+	l.mu.Unlock()
+	l.s.mirror.track(l)
 }
 
 // downgradeEntry moves the entry to a shared key that stores the old rank. The compares are the
@@ -265,7 +320,6 @@ func (l *Lock) downgradeEntry(ctx context.Context, w Write) error {
 		}
 		seen = st.queue.Revision
 		l.mu.Lock()
-		l.quiet = true
 		v := l.value()
 		v.Mode, v.Rank = Shared, l.create
 		ifs := append(l.fence(), w.If...)
@@ -276,15 +330,18 @@ func (l *Lock) downgradeEntry(ctx context.Context, w Write) error {
 		}, l.closeIntent()...)
 		l.mu.Unlock()
 		rev, err := l.write(ctx, ifs, append(ops, w.Then...), w, "downgrade")
-		if len(w.If) == 0 && errors.Is(err, ErrConflict) {
+		switch {
+		case err == nil:
+			l.mu.Lock()
+			l.weakened(&Entry{Mode: Shared, Create: rev, Rank: l.create})
+			l.mu.Unlock()
+			l.s.cfg.Metrics.downgraded()
+			return nil
+		case !errors.Is(err, ErrConflict):
+			return err
+		case len(w.If) == 0:
 			seen = 0
-			continue
 		}
-		l.downgraded(err, func() { l.entry, l.rank, l.create = Shared, l.create, rev })
-		if errors.Is(err, ErrConflict) {
-			continue
-		}
-		return err
 	}
 }
 
@@ -295,19 +352,4 @@ func newcomers(q *Queue, after int64) (came, foreign bool) {
 		foreign = foreign || e.Foreign
 	}
 	return came, foreign
-}
-
-func (l *Lock) downgraded(err error, done func()) {
-	l.mu.Lock()
-	if err == nil {
-		done()
-		l.s.cfg.Metrics.downgraded()
-		l.mode, l.intent = Shared, nil
-		if l.settled {
-			l.left = nil
-		}
-	}
-	l.quiet = false
-	l.mu.Unlock()
-	l.s.mirror.track(l)
 }

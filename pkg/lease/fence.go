@@ -2,6 +2,7 @@ package lease
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -75,10 +76,20 @@ func (l *Lock) usable(m Mode) error {
 
 // write commits a fenced transaction and explains a refusal.
 func (l *Lock) write(ctx context.Context, ifs []clientv3.Cmp, then []clientv3.Op, w Write, op string) (int64, error) {
-	els := append([]clientv3.Op{
+	els := []clientv3.Op{
 		clientv3.OpGet(l.s.keys.queue(l.name), clientv3.WithPrefix()),
 		clientv3.OpGet(l.s.keys.broken(l.name)),
-	}, w.Else...)
+		clientv3.OpGet(l.s.keys.intent(l.name)),
+	}
+	var puts []clientv3.Op // a few tell for all: a transaction is whole
+	for _, o := range w.Then {
+		if o.IsPut() && len(puts) < 8 {
+			puts = append(puts, o)
+			els = append(els, clientv3.OpGet(string(o.KeyBytes())))
+		}
+	}
+	explains := len(els)
+	els = append(els, w.Else...)
 	r, twice, err := l.s.commit(ctx, ifs, then, els)
 	if err != nil {
 		return 0, fmt.Errorf("%s under the lock of %s: %w", op, l.name, err)
@@ -86,16 +97,16 @@ func (l *Lock) write(ctx context.Context, ifs []clientv3.Cmp, then []clientv3.Op
 	if r.Succeeded {
 		return r.Header.Revision, nil
 	}
-	if twice {
-		if rev, ok := l.landed(ctx, w.Then); ok {
-			return rev, nil
-		}
-	}
 	q := readQueue(l.s.keys, l.name, r.Responses[0].GetResponseRange().Kvs, r.Header.Revision)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if twice {
+		if rev, ok := l.landed(op, &q, puts, r.Responses[1:explains]); ok {
+			return rev, nil
+		}
+	}
 	if e := q.find(l.ticket); e != nil && e.Create == l.create && (l.slot == 0 || q.Upgrade != nil && q.Upgrade.Create == l.slot) {
-		return 0, &ConflictError{Name: l.name, Responses: r.Responses[2:]}
+		return 0, &ConflictError{Name: l.name, Responses: r.Responses[explains:]}
 	}
 	l.s.cfg.Metrics.fenced.WithLabelValues(op).Inc()
 	return 0, l.refuse(&q, r.Responses[1].GetResponseRange())
@@ -119,27 +130,55 @@ func (l *Lock) refuse(q *Queue, broken *pb.RangeResponse) error {
 	return why
 }
 
-// landed reports whether an earlier copy of a write, whose answer was lost, is what now stands.
-// Our writes carry our ticket and their time, so an equal value is ours.
-func (l *Lock) landed(ctx context.Context, ops []clientv3.Op) (rev int64, ok bool) {
-	for _, op := range ops {
-		if !op.IsPut() {
-			continue
-		}
-		r, err := l.s.client.Get(ctx, string(op.KeyBytes()))
-		if err != nil || len(r.Kvs) == 0 || string(r.Kvs[0].Value) != string(op.ValueBytes()) {
+// landed reports whether an earlier copy of the transaction, whose answer was lost, is what made
+// this one fail. rs are the mark of a broken lock, the intent, and the keys of puts. The caller
+// holds mu.
+func (l *Lock) landed(op string, q *Queue, puts []clientv3.Op, rs []*pb.ResponseOp) (rev int64, ok bool) {
+	e := q.find(l.ticket)
+	switch op {
+	case "downgrade":
+		if l.slot == 0 {
+			if e != nil && e.Mode == Shared {
+				return e.Create, true
+			}
 			return 0, false
 		}
-		rev, ok = r.Kvs[0].ModRevision, true
+		return q.Revision, e != nil && e.Mod > l.slot // touched since: the slot went with it
+	case "release":
+		if b := readBreak(rs[0].GetResponseRange().Kvs); e != nil || b != nil && b.Ticket == l.ticket {
+			return 0, false
+		}
+		if len(puts) == 0 {
+			return q.Revision, true
+		}
+		// Others may have written since. The intent tells: it went with the entry, and only with us.
+		if l.intent != nil && !l.intends(rs[1].GetResponseRange()) {
+			return q.Revision, true
+		}
 	}
-	return rev, ok
+	for i, put := range puts {
+		kvs := rs[2+i].GetResponseRange().Kvs
+		// Our writes carry our ticket and their time, so an equal value is ours.
+		if len(kvs) == 0 || string(kvs[0].Value) != string(put.ValueBytes()) {
+			return 0, false
+		}
+		rev = max(rev, kvs[0].ModRevision)
+	}
+	return rev, len(puts) > 0
+}
+
+// intends reports whether an intent is the lock's own.
+func (l *Lock) intends(r *pb.RangeResponse) bool {
+	var i Intent
+	return len(r.Kvs) > 0 && json.Unmarshal(r.Kvs[0].Value, &i) == nil && i.Ticket == l.ticket
 }
 
 // Release gives the lock up and, under its fence and in the same transaction, makes the final
 // writes of an exclusive section. It works with a context that has ended, and then takes at most
 // a third of the TTL. In every case the lock is not held afterwards.
 //
-// Errors: the *LostError if the lock was lost before (the writes are then not made), a
+// Errors: the *LostError if the lock was lost before (the writes are then not made, unless the
+// session ended while etcd did not answer), a
 // *ConflictError if Write.If did not hold (the lock is released without the writes), or the
 // reason why etcd did not answer; the entry is then removed in the background, and its intent
 // stays if there was something to write.
@@ -169,6 +208,7 @@ func (l *Lock) release(ctx context.Context, w Write, destroy bool) error {
 	ops, bare := l.deletes(true), l.deletes(len(w.Then) == 0)
 	if destroy {
 		ops = []clientv3.Op{
+			l.s.bump(),
 			clientv3.OpDelete(l.s.keys.queue(l.name), clientv3.WithPrefix()),
 			clientv3.OpDelete(l.s.keys.intent(l.name)), clientv3.OpDelete(l.s.keys.broken(l.name)),
 		}
@@ -178,7 +218,8 @@ func (l *Lock) release(ctx context.Context, w Write, destroy bool) error {
 	defer l.s.cfg.Metrics.released(mode, purpose, held)
 	defer l.forget(ErrReleased)
 	if l.whyLost() != nil {
-		return err // after a loss the name is not touched
+		l.s.abandon([]*Lock{l}) // after a loss nothing is touched but what is our own
+		return err
 	}
 	rctx, stop := l.s.bind(context.WithoutCancel(ctx))
 	defer stop()
@@ -189,7 +230,9 @@ func (l *Lock) release(ctx context.Context, w Write, destroy bool) error {
 			return nil
 		}
 	}
-	if l.whyLost() == nil {
+	if l.whyLost() != nil {
+		l.s.abandon([]*Lock{l})
+	} else {
 		l.s.finish(rctx, func(ctx context.Context) error {
 			_, err := l.s.client.Txn(ctx).If(fence).Then(bare...).Commit()
 			return err

@@ -98,12 +98,35 @@ func (l *Lock) writeIntent(detail string) (*Intent, []clientv3.Op) {
 // intent that nobody dealt with is put back. clean says that the section is complete. The caller
 // holds mu.
 func (l *Lock) deletes(clean bool) []clientv3.Op {
-	ops := []clientv3.Op{clientv3.OpDelete(l.key())}
-	if l.slot != 0 {
-		ops = append(ops, clientv3.OpDelete(l.s.keys.upgrade(l.name)))
-	}
-	if clean {
+	ops := append([]clientv3.Op{clientv3.OpDelete(l.key())}, l.unslot(clean)...)
+	if clean && l.slot == 0 {
 		ops = append(ops, l.closeIntent()...)
+	}
+	if l.doubt { // a late copy of the acquiring request would find its key free again
+		ops = append(ops, l.s.bump())
+	}
+	return ops
+}
+
+// unslot are the operations that take away the slot and the intent beside it, whatever has become
+// of them: the name of the slot is fixed, and by now it may be another holder's. The caller holds mu.
+func (l *Lock) unslot(clean bool) []clientv3.Op {
+	slot, intent := l.s.keys.upgrade(l.name), l.s.keys.intent(l.name)
+	var ops []clientv3.Op
+	if l.slot != 0 {
+		then := []clientv3.Op{clientv3.OpDelete(slot)}
+		if clean {
+			then = append(then, l.closeIntent()...)
+		}
+		ops = append(ops, clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(slot), "=", l.slot)}, then, nil))
+	}
+	for _, x := range l.loose {
+		ops = append(ops, clientv3.OpTxn(
+			[]clientv3.Cmp{clientv3.Compare(clientv3.Value(slot), "=", x.slot)},
+			[]clientv3.Op{clientv3.OpDelete(slot), clientv3.OpTxn(
+				[]clientv3.Cmp{clientv3.Compare(clientv3.Value(intent), "=", x.intent)}, []clientv3.Op{clientv3.OpDelete(intent)}, nil)},
+			nil,
+		))
 	}
 	return ops
 }

@@ -66,5 +66,5 @@ func (l layout) free(name string, m Mode) []clientv3.Cmp {
 		return []clientv3.Cmp{none(q, end)}
 	}
 	shared := q + "shared/"
-	return []clientv3.Cmp{none(q, shared), none(clientv3.GetPrefixRangeEnd(shared), end)}
+	return []clientv3.Cmp{none(q, shared+"\x00"), none(clientv3.GetPrefixRangeEnd(shared), end)}
 }

@@ -36,6 +36,7 @@ type Lock struct {
 	create   int64 // fence: create revision of the entry
 	rank     int64 // an older place that the entry keeps
 	slot     int64 // fence: create revision of the upgrade slot, 0 without one
+	barrier  int64 // of the slot
 	token    Token // see Token
 	granted  time.Time
 	records  Records
@@ -43,9 +44,17 @@ type Lock struct {
 	intent   *Intent // ours, as written
 	left     *Intent // what a dead holder left
 	settled  bool    // the left intent was dealt with
-	quiet    bool    // our own operation changes the entry: its vanishing means nothing
 	released bool
+
+	// What a copy of a request may have done, or may yet do, that was not answered in time.
+	doubt    bool          // the acquiring request was sent more than once
+	loose    []looseSlot   // slots whose requests have an unknown outcome
+	quiet    bool          // our own operation takes the slot away: its vanishing means nothing
+	dropping chan struct{} // closed when the slot that was given up is gone; nil without one
 }
+
+// looseSlot is an upgrade slot, and the intent beside it, whose request has an unknown outcome.
+type looseSlot struct{ slot, intent string }
 
 // Records is what the acquiring transaction read besides the lock.
 type Records struct {
@@ -124,28 +133,47 @@ func (l *Lock) Check() error {
 // fence proves in a transaction that the lock is still held. The caller holds mu.
 func (l *Lock) fence() []clientv3.Cmp {
 	f := []clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(l.key()), "=", l.create)}
-	if l.slot != 0 {
+	if l.slot != 0 && l.mode == Exclusive {
 		f = append(f, clientv3.Compare(clientv3.CreateRevision(l.s.keys.upgrade(l.name)), "=", l.slot))
 	}
 	return f
 }
 
 // stands takes note of how the lock stands in a queue: it wakes a waiter that can run and ends a
-// holder whose entry is gone. The mirror calls it.
-func (l *Lock) stands(q *Queue, reason func(name, ticket string) *LostError) {
+// holder whose entry is gone. The mirror calls it. Sure tells whether the absence of a key means
+// that it was deleted; if not, an event may be missing, and the mirror has to look.
+func (l *Lock) stands(q *Queue, sure func(key string) bool, reason func(name, ticket string) *LostError) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.released || l.create == 0 || q.Revision < l.create {
 		return
 	}
-	gone := q.find(l.ticket) == nil ||
-		l.slot != 0 && q.Revision >= l.slot && (q.Upgrade == nil || q.Upgrade.Create != l.slot)
-	switch {
+	missing := ""
+	switch e := q.find(l.ticket); {
+	case e == nil:
+		missing = l.key()
 	case l.quiet:
-	case gone:
+	case e.Key != l.key() && e.Create > l.create, l.slot != 0 && e.Mod > l.slot:
+		l.weakened(e)
+	case l.slot != 0 && q.Revision >= l.slot && (q.Upgrade == nil || q.Upgrade.Create != l.slot):
+		missing = l.s.keys.upgrade(l.name)
+	}
+	switch {
+	case missing != "" && !sure(missing):
+		l.s.mirror.resync()
+	case missing != "":
 		l.lost(reason(l.name, l.ticket))
-	case l.want != "" && q.holds(l.ticket) == l.want:
+	case l.quiet:
+	case l.want != "" && l.grantedIn(q):
 		l.signal(q.Revision)
+	}
+}
+
+// weakened takes note of the shared entry that a downgrade has left. The caller holds mu.
+func (l *Lock) weakened(e *Entry) {
+	l.entry, l.create, l.rank, l.slot, l.mode, l.intent = e.Mode, e.Create, e.Rank, 0, Shared, nil
+	if l.settled {
+		l.left = nil
 	}
 }
 

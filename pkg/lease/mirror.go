@@ -38,11 +38,12 @@ func newMirror(s *Session) *mirror {
 func (m *mirror) run() {
 	pause := 0
 	for m.s.ctx.Err() == nil {
+		start := time.Now()
 		if err := m.follow(); err != nil && m.s.ctx.Err() == nil {
 			m.s.cfg.Metrics.watchRestarts.Inc()
-			pause++
-		} else {
-			pause = 0
+			if pause++; time.Since(start) > recheck {
+				pause = 1
+			}
 		}
 		if pause > 0 {
 			wait := min(time.Duration(pause)*50*time.Millisecond, time.Second)
@@ -133,7 +134,7 @@ func (m *mirror) install(kvs []*mvccpb.KeyValue, rev int64) {
 		}
 	}
 	for name := range m.locals {
-		m.settle(name)
+		m.settle(name, func(string) bool { return true })
 	}
 	m.ghosts()
 }
@@ -141,13 +142,14 @@ func (m *mirror) install(kvs []*mvccpb.KeyValue, rev int64) {
 func (m *mirror) apply(events []*clientv3.Event) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	touched := map[string]bool{}
+	touched, deleted := map[string]bool{}, map[string]bool{}
 	for _, ev := range events {
 		if ev.Kv.ModRevision <= m.rev {
 			continue // the listing had it already
 		}
 		if name, ok := m.queues.Apply(ev); ok {
 			touched[name] = true
+			deleted[string(ev.Kv.Key)] = ev.Type == clientv3.EventTypeDelete
 		} else if ev.Type == clientv3.EventTypeDelete {
 			delete(m.broken, string(ev.Kv.Key))
 		} else {
@@ -158,7 +160,7 @@ func (m *mirror) apply(events []*clientv3.Event) {
 		m.rev = max(m.rev, events[n-1].Kv.ModRevision)
 	}
 	for name := range touched {
-		m.settle(name)
+		m.settle(name, func(key string) bool { return deleted[key] })
 	}
 }
 
@@ -170,13 +172,13 @@ func (m *mirror) view(name string) Queue {
 }
 
 // settle tells each local lock of a name how it now stands. The caller holds mu.
-func (m *mirror) settle(name string) {
+func (m *mirror) settle(name string, sure func(key string) bool) {
 	if len(m.locals[name]) == 0 {
 		return
 	}
 	q := m.queues.Queue(name, m.rev)
 	for l := range m.locals[name] {
-		l.stands(&q, m.reason)
+		l.stands(&q, sure, m.reason)
 	}
 }
 
@@ -190,7 +192,7 @@ func (m *mirror) track(l *Lock) {
 	m.locals[l.name][l] = true
 	if m.rev > 0 {
 		q := m.queues.Queue(l.name, m.rev)
-		l.stands(&q, m.reason)
+		l.stands(&q, func(string) bool { return false }, m.reason)
 	}
 }
 

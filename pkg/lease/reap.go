@@ -40,7 +40,7 @@ func (s *Session) commit(ctx context.Context, ifs []clientv3.Cmp, then, els []cl
 			return nil, false, context.Cause(s.ctx)
 		}
 		if !unknownOutcome(err) {
-			return nil, false, err
+			return nil, sentTwice, err
 		}
 		sentTwice = true
 		select {
@@ -104,10 +104,16 @@ func (s *Session) finish(ctx context.Context, clean func(context.Context) error)
 // request that is still under way can leave an entry behind: it bumps the session's key, whose mod
 // revision every enqueue compares, and deletes entries and intents, in one transaction.
 func (s *Session) abandon(ls []*Lock) {
-	ops := []clientv3.Op{clientv3.OpPut(s.key, s.value, clientv3.WithIgnoreLease())}
+	ops := []clientv3.Op{s.bump()}
 	for _, l := range ls {
-		ops = append(ops, clientv3.OpDelete(l.key()))
-		if l.draft != "" {
+		l.mu.Lock()
+		held := l.mode != ""
+		for _, m := range []Mode{Exclusive, Shared} {
+			ops = append(ops, clientv3.OpDelete(s.keys.entry(l.name, m, l.ticket)))
+		}
+		ops = append(ops, l.unslot(false)...)
+		l.mu.Unlock()
+		if l.draft != "" && !held { // the intent of a section that never began
 			intent := s.keys.intent(l.name)
 			ours := []clientv3.Cmp{clientv3.Compare(clientv3.Value(intent), "=", l.draft)}
 			ops = append(ops, clientv3.OpTxn(ours, []clientv3.Op{clientv3.OpDelete(intent)}, nil))
@@ -122,6 +128,11 @@ func (s *Session) abandon(ls []*Lock) {
 		}
 		return err
 	})
+}
+
+// bump raises the mod revision of the session's key.
+func (s *Session) bump() clientv3.Op {
+	return clientv3.OpPut(s.key, s.value, clientv3.WithIgnoreLease())
 }
 
 // bumped notes a newer mod revision of the session's key.

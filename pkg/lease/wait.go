@@ -66,11 +66,21 @@ func (l *Lock) prove(ctx context.Context, rev int64) (bool, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.want == "" || st.queue.holds(l.ticket) != l.want {
+	if l.want == "" || !l.grantedIn(&st.queue) {
 		return l.want == "", nil
 	}
 	l.grant(st)
 	return true, nil
+}
+
+// grantedIn reports whether a queue proves that the lock is held as wanted. It must show the very
+// slot that is waited for: an old revision may show an earlier one of the same lock. The caller
+// holds mu.
+func (l *Lock) grantedIn(q *Queue) bool {
+	if l.slot != 0 && (q.Upgrade == nil || q.Upgrade.Create != l.slot) {
+		return false
+	}
+	return q.holds(l.ticket) == l.want
 }
 
 func (l *Lock) look(ctx context.Context, rev int64) (standing, error) {
