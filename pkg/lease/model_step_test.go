@@ -14,7 +14,7 @@ func (m model) next(x *world, now *verdict) iter.Seq2[step, world] {
 		rev := x.newest() + 1
 		for i := range m.ours + m.foreign {
 			for _, f := range []func(*world, *verdict, int, uint8, func(string, world) bool) bool{
-				m.come, m.leave, m.look, m.downgrade, m.upgrade,
+				m.come, m.leave, m.look, m.downgrade, m.upgrade, m.rename,
 			} {
 				if !f(x, now, i, rev, func(what string, y world) bool { return yield(step{what, int8(i)}, y) }) {
 					return
@@ -145,6 +145,16 @@ func (m model) upgrade(x *world, now *verdict, i int, rev uint8, yield func(stri
 		y.slot.barrier = x.entry[i].rank
 	}
 	return yield("upgrade", y)
+}
+
+// rename writes a slot anew. As it should be it is no step, see next.
+func (m model) rename(x *world, _ *verdict, i int, rev uint8, yield func(string, world) bool) bool {
+	if !m.drop.barrierKept || x.slot.create == 0 || int(x.slot.owner) != i {
+		return true
+	}
+	y := *x
+	y.slot.mod, y.slot.barrier = rev, x.slot.create
+	return yield("rename", y)
 }
 
 // squeeze gives states that no compare can tell apart the same form.

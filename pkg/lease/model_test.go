@@ -17,7 +17,7 @@ import (
 // of the queue is bounded; the number of steps, looks and revisions is not. For a longer queue:
 //
 //	go test ./pkg/lease -run Model -v -timeout 1h -lease.entries 5
-var modelEntries = flag.Int("lease.entries", 0, "length of the queue that the model checker explores, at most 5; 0: 4, or 3 under the race detector; 5 takes minutes")
+var modelEntries = flag.Int("lease.entries", 0, "length of the queue that the model checker explores, at most 5; 0: 4, or 3 under the race detector; 5 takes minutes and gigabytes")
 
 func entries() int {
 	if *modelEntries > 0 {
@@ -57,6 +57,7 @@ var plantedBugs = []struct {
 	{"a second slot over the first", model{ours: 3, drop: guards{slotFree: true}}, "stability", 8},
 	{"downgrade beside a foreign entry that was there", model{ours: 1, foreign: 1, drop: guards{downForeign: true}}, "exclusion", 4},
 	{"downgrade beside a foreign entry that has come", model{ours: 1, foreign: 1, drop: guards{downNew: true}}, "exclusion", 4},
+	{"a new purpose does not keep the barrier", model{ours: 2, drop: guards{barrierKept: true}}, "liveness", 5},
 	{"downgrade does not keep the rank", model{ours: 2, drop: guards{rankKept: true}}, "stability", 4},
 }
 
@@ -86,8 +87,7 @@ func TestModelNothingNewBehindAWaiterIsABelt(t *testing.T) {
 	}
 }
 
-// model is what a run explores: how many entries can be in the queue at once, and which guards are
-// dropped.
+// model is how many entries can be in the queue at once, and which guards are dropped.
 type model struct {
 	ours, foreign int
 	drop          guards
@@ -95,7 +95,7 @@ type model struct {
 
 type guards struct {
 	firstWaiter, newAlone, newBehind, slotFree, barrierLow, barrierEnd bool
-	downForeign, downNew, rankKept                                     bool
+	downForeign, downNew, rankKept, barrierKept                        bool
 }
 
 const most = 5 // entries in a queue
@@ -157,7 +157,7 @@ type node struct {
 	step   step
 }
 
-// finding is a broken invariant and how it came about.
+// finding is a broken invariant and the steps to it.
 type finding struct {
 	what  string
 	steps []string
