@@ -244,7 +244,9 @@ func (s *Session) enter(ctx context.Context, ls []*Lock, try bool) (err error) {
 		for _, l := range ls {
 			c, t, e := l.entering(try)
 			ifs = append(ifs, c...)
-			if len(ls) > 1 { // within the limit of operations per level
+			if len(ls) == 1 { // it may stand in the other mode, downgraded, when a late copy comes
+				ifs = append(ifs, clientv3.Compare(clientv3.CreateRevision(s.keys.entry(l.name, Shared, l.ticket)), "=", 0))
+			} else { // within the limit of operations per level
 				t, e = []clientv3.Op{clientv3.OpTxn(nil, t, nil)}, []clientv3.Op{clientv3.OpTxn(nil, e, nil)}
 			}
 			then, els = append(then, t...), append(els, e...)
@@ -274,9 +276,7 @@ func (s *Session) enter(ctx context.Context, ls []*Lock, try bool) (err error) {
 // entering makes the compares and operations that put the lock's entry and read with it.
 func (l *Lock) entering(try bool) (ifs []clientv3.Cmp, then, els []clientv3.Op) {
 	keys, id := l.s.keys, l.shard.id
-	for _, m := range []Mode{Exclusive, Shared} { // downgraded meanwhile, it stands as well
-		ifs = append(ifs, clientv3.Compare(clientv3.CreateRevision(keys.entry(l.name, m, l.ticket)), "=", 0))
-	}
+	ifs = []clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(l.key()), "=", 0)}
 	if l.req.Require != "" {
 		ifs = append(ifs, clientv3.Compare(clientv3.CreateRevision(l.req.Require), ">", 0))
 	}

@@ -328,6 +328,9 @@ func (l *Lock) downgradeEntry(ctx context.Context, w Write) error {
 			clientv3.OpDelete(l.key()),
 			clientv3.OpPut(l.s.keys.entry(l.name, Shared, l.ticket), v.String(), clientv3.WithLease(l.shard.id)),
 		}, l.closeIntent()...)
+		if l.doubt { // a late copy of the acquiring request would find its key free again
+			ops = append(ops, l.s.bump())
+		}
 		l.mu.Unlock()
 		rev, err := l.write(ctx, ifs, append(ops, w.Then...), w, "downgrade")
 		switch {

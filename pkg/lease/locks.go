@@ -127,7 +127,11 @@ func (l Locks) Break(ctx context.Context, name string, create int64, by, why str
 	if i < 0 {
 		return Break{}, &HeldError{Queue: q}
 	}
-	e := q.Entries[i]
+	return l.breakEntry(ctx, keys, q, q.Entries[i], by, why)
+}
+
+func (l Locks) breakEntry(ctx context.Context, keys layout, q Queue, e Entry, by, why string) (Break, error) {
+	name := q.Name
 	b := Break{Name: name, Ticket: e.Ticket, Key: e.Key, Holder: e.Holder, By: by, Why: why, At: time.Now().UTC().Truncate(time.Millisecond)}
 	mark, err := json.Marshal(b)
 	if err != nil {
@@ -150,15 +154,21 @@ func (l Locks) Break(ctx context.Context, name string, create int64, by, why str
 	if u := q.Upgrade; u != nil && u.Ticket == e.Ticket {
 		then = append(then, clientv3.OpDelete(u.Key))
 	}
+	slot := keys.upgrade(name)
 	r, err := l.Client.Txn(ctx).
-		If(clientv3.Compare(clientv3.CreateRevision(e.Key), "=", create)).
+		// No upgrade may have begun since: its slot would be left behind.
+		If(clientv3.Compare(clientv3.CreateRevision(e.Key), "=", e.Create), clientv3.Compare(clientv3.ModRevision(slot), "<", q.Revision+1)).
 		Then(then...).
 		Else(clientv3.OpGet(keys.queue(name), clientv3.WithPrefix())).Commit()
 	if err != nil {
 		return Break{}, fmt.Errorf("break the lock of %s: %w", name, err)
 	}
-	if !r.Succeeded {
-		return Break{}, &HeldError{Queue: readQueue(keys, name, r.Responses[0].GetResponseRange().Kvs, r.Header.Revision)}
+	if r.Succeeded {
+		return b, nil
 	}
-	return b, nil
+	q = readQueue(keys, name, r.Responses[0].GetResponseRange().Kvs, r.Header.Revision)
+	if i := slices.IndexFunc(q.Entries, func(f Entry) bool { return f.Create == e.Create }); i >= 0 {
+		return l.breakEntry(ctx, keys, q, q.Entries[i], by, why)
+	}
+	return Break{}, &HeldError{Queue: q}
 }

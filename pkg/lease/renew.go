@@ -188,13 +188,7 @@ func (s *Session) verify(ctx context.Context) {
 		return
 	}
 	s.mirror.resync()
-	s.mu.Lock()
-	revived := s.state == Suspect
-	if revived {
-		s.state = Live
-	}
-	s.mu.Unlock()
-	if revived {
+	if s.revive() {
 		s.cfg.Logger.Info("session live again", "session", s.id)
 	}
 }

@@ -241,8 +241,8 @@ func (s *Session) Current() (*Session, error) {
 }
 
 // Close ends the session and with it all its locks, whose contexts end first. It waits for the
-// session's goroutines and for etcd's answer, at most until ctx ends; without an answer the locks
-// run out with their lease. Closing twice is harmless.
+// session's goroutines and for etcd's answer, at most until ctx ends, or a second if it has ended;
+// without an answer the locks run out with their lease. Closing twice is harmless.
 func (s *Session) Close(ctx context.Context) error {
 	s.end(Closed, ErrClosed)
 	s.wg.Wait()
@@ -258,8 +258,13 @@ func (s *Session) Close(ctx context.Context) error {
 	return s.dropLeases(ctx)
 }
 
+// dropLeases takes a second even if ctx has ended: the locks of a clean stop should not have to run out.
 func (s *Session) dropLeases(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.TTL)
+	patience := s.cfg.TTL
+	if ctx.Err() != nil {
+		ctx, patience = context.WithoutCancel(ctx), time.Second
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	s.mu.Lock()
 	shards := s.shards

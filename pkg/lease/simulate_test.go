@@ -58,6 +58,7 @@ type simulation struct {
 	mu      sync.Mutex
 	rng     *rand.Rand
 	holds   map[*lease.Lock]*hold
+	broken  map[string]bool // tickets that an operator has had a hand in: their holders may learn of it late
 	tally   *tally
 	acked   map[string]int
 	unknown map[string]int
@@ -67,9 +68,8 @@ type simulation struct {
 
 // hold is a lock that its holder relies on: between the return of an acquire and the call of a release.
 type hold struct {
-	name   string
-	mode   lease.Mode
-	broken bool // an operator has had a hand in it: it may learn of it late
+	name string
+	mode lease.Mode
 }
 
 const simRoot = "/sim/"
@@ -77,7 +77,7 @@ const simRoot = "/sim/"
 func simulate(t *testing.T, seed uint64, total *tally) {
 	s := &simulation{
 		t: t, seed: seed, etcd: leasetest.New(), rng: rand.New(rand.NewPCG(seed, 7)), tally: total,
-		holds: map[*lease.Lock]*hold{}, acked: map[string]int{}, unknown: map[string]int{}, tokens: map[string]lease.Token{},
+		holds: map[*lease.Lock]*hold{}, broken: map[string]bool{}, acked: map[string]int{}, unknown: map[string]int{}, tokens: map[string]lease.Token{},
 	}
 	defer s.etcd.Close()
 	s.hist = follow(t, s.etcd.Client("history"), simRoot, s.deleted)
@@ -257,14 +257,9 @@ func (s *simulation) breakLock(locks lease.Locks) {
 	}
 	e := q.Entries[s.draw(len(q.Entries))]
 	s.mu.Lock()
-	for l, h := range s.holds {
-		if l.Ticket() == e.Ticket {
-			h.broken = true
-		}
-	}
+	s.broken[e.Ticket] = true
 	s.tally.Broken++
 	s.mu.Unlock()
-	s.brokenTicket(e.Ticket)
 	if s.draw(4) == 0 {
 		s.hist.say("operator deletes %s", e.Key)
 		_, _ = locks.Client.Delete(ctx, e.Key)
@@ -352,16 +347,16 @@ func (s *simulation) enter(l *lease.Lock, mode lease.Mode) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tally.Acquired++
-	alive := l.Context().Err() == nil
+	alive := l.Context().Err() == nil && !s.broken[l.Ticket()]
 	for other, h := range s.holds {
 		if other == l || h.name != l.Name() || h.mode == lease.Shared && mode == lease.Shared {
 			continue
 		}
-		if alive && !h.broken && other.Context().Err() == nil {
+		if alive && !s.broken[other.Ticket()] && other.Context().Err() == nil {
 			s.fail("%s has %s %s while %s relies on it, %s", l.Ticket(), l.Name(), mode, other.Ticket(), h.mode)
 		}
 	}
-	if mode == lease.Exclusive {
+	if mode == lease.Exclusive && alive {
 		if last := s.tokens[l.Name()]; l.Token() <= last {
 			s.fail("%s got token %d on %s after %d", l.Ticket(), l.Token(), l.Name(), last)
 		}
@@ -387,15 +382,13 @@ func (s *simulation) leave(l *lease.Lock) {
 	delete(s.holds, l)
 }
 
-func (s *simulation) brokenTicket(ticket string) { s.hist.say("broken: %s", ticket) }
-
 // deleted is P3: the history has just seen an entry go; its holder must have been told by then,
 // unless somebody had a hand in it.
 func (s *simulation) deleted(ticket string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for l, h := range s.holds {
-		if l.Ticket() == ticket && !h.broken && l.Context().Err() == nil {
+	for l := range s.holds {
+		if l.Ticket() == ticket && !s.broken[ticket] && l.Context().Err() == nil {
 			s.hist.fail("the entry of %s is gone and its context lives", ticket)
 		}
 	}

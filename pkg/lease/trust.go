@@ -97,6 +97,17 @@ func (s *Session) expire() {
 	}
 }
 
+// revive makes a suspect session live again if it can be trusted at this moment.
+func (s *Session) revive() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != Suspect || s.window().suspect <= now().mono.Sub(s.trusted.mono) {
+		return false
+	}
+	s.state = Live
+	return true
+}
+
 // renewedAll moves the trust window after renewals. It reports whether a suspect session has
 // become trustworthy again and must have its entries verified first.
 func (s *Session) renewedAll() (verify bool) {
