@@ -151,7 +151,7 @@ func TestPausedLockRun(t *testing.T) {
 	woke := time.Now()
 	r := a.finish(10 * time.Second)
 	t.Logf("lock run ended %s after it woke up", time.Since(woke).Round(time.Millisecond))
-	if r.code != 7 || !strings.Contains(r.err, "lock") {
+	if r.code != 7 || !strings.Contains(r.err, "lost") {
 		t.Errorf("the stopped lock run: %s, want exit code 7", r)
 	}
 	if err := alive(child); err != nil {

@@ -1,0 +1,243 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Without etcd every verb says so within its time and with an exit code of its own.
+func TestNoEtcd(t *testing.T) {
+	need(t)
+	t.Parallel()
+	nobody := fmt.Sprintf("http://127.0.0.1:%d", freePort(t))
+	for _, args := range [][]string{
+		{"serve", "--listen", "127.0.0.1:0", "--host", "c", "--data-dir", t.TempDir(), "--etcd-endpoints", nobody},
+		{"lock", "list", "--etcd-endpoints", nobody},
+		{"lock", "run", "--etcd-endpoints", nobody, "n1", "--", "true"},
+		{"audit", "--etcd-endpoints", nobody},
+		{"node", "list", "--server", nobody},
+		{"health", "--server", nobody},
+	} {
+		at := time.Now()
+		r := command(t, args...)
+		took := time.Since(at)
+		t.Logf("conductor %s %s: exit code %d after %s: %s", args[0], args[1], r.code, took.Round(10*time.Millisecond), strings.TrimSpace(r.err))
+		if r.code != 6 || !strings.Contains(r.err, "does not answer") || !strings.Contains(r.err, nobody) {
+			t.Errorf("conductor %s: %s, want exit code 6 and who does not answer", strings.Join(args, " "), r)
+		}
+		if took > 15*time.Second {
+			t.Errorf("conductor %s took %s", strings.Join(args, " "), took)
+		}
+	}
+}
+
+// An etcd that is away for less than a TTL costs no lock.
+func TestEtcdAwayForAMoment(t *testing.T) {
+	need(t)
+	t.Parallel()
+	e := startEtcd(t, 1)
+	h := startHolder(t, e.endpoints(), "h") // the default TTL, 15 s
+	c := serve(t, "c", "--etcd-endpoints", e.endpoints())
+	got := h.lock("n", "exclusive")
+	e.members[0].pause()
+	at := time.Now()
+	<-time.After(5 * time.Second)
+	e.members[0].resume()
+	h.tell("write n after")
+	w := h.hear("wrote", 15*time.Second)
+	t.Logf("etcd was away for 5 s: a write was made %s after its return; the conductor was ready after %s",
+		(time.Since(at) - 5*time.Second).Round(time.Millisecond), c.ready(15*time.Second).Round(time.Millisecond))
+	if w.Err != "" {
+		t.Errorf("write: %s", w.Err)
+	}
+	if keys := e.keys("locks/n/"); len(keys) != 1 || keys[0] != got.Key {
+		t.Errorf("entries: %v, want %s", keys, got.Key)
+	}
+	h.tell("release n")
+	if r := h.hear("released", 15*time.Second); r.Err != "" {
+		t.Errorf("release: %s", r.Err)
+	}
+	if strings.Contains(h.out.text(), `"ended"`) && strings.Contains(h.out.text(), "lease_expired") {
+		t.Error("the lock was lost")
+	}
+	if n := c.metric("conductor_lock_lost_total"); n != 0 {
+		t.Errorf("%v locks lost", n)
+	}
+	h.close()
+	e.audit()
+}
+
+// An etcd that is away for longer costs the locks: their holders are told while no
+// other can have them yet, and work again by themselves once etcd is back.
+func TestEtcdAwayForLong(t *testing.T) {
+	need(t)
+	t.Parallel()
+	e := startEtcd(t, 1)
+	id := e.create("n1")
+	ttl := []string{"--lease-ttl", shortTTL.String()}
+	c := serve(t, "c", append(ttl, "--etcd-endpoints", e.endpoints(), "--fake-delay", "power=60", "--command-timeout", "90s", "--lock-delay", "1s")...)
+	h := startHolder(t, e.endpoints(), "h", "-ttl", shortTTL.String())
+	run := e.startRun(ttl, "n1", "sh", "-c", "echo up; exec sleep 60")
+	run.line(run.out, "up", 10*time.Second)
+	other := e.create("n2")
+	c.node("power", "on", "n2")
+	h.lock("n", "exclusive")
+	e.members[0].pause()
+	at := time.Now()
+	ended := h.hear("ended", shortTTL+5*time.Second)
+	told := ended.At.Sub(at)
+	r := run.finish(shortTTL + 5*time.Second)
+	killed := time.Since(at)
+	if told > shortTTL || killed > shortTTL {
+		t.Errorf("told after %s, and the command ended after %s: want both before the TTL of %s", told, killed, shortTTL)
+	}
+	if !ended.Lost || r.code != 7 {
+		t.Errorf("told %q; lock run: %s", ended.Err, r)
+	}
+	if _, err := fetch(c.url + "/livez"); err != nil {
+		t.Errorf("the conductor does not live without etcd: %v", err)
+	}
+	if status, text := c.call("GET", "/readyz", ""); status != 503 {
+		t.Errorf("readyz without etcd: %d %s", status, text)
+	}
+	if status, text := c.call("GET", "/v1/nodes/"+id, ""); status < 500 {
+		t.Errorf("a node without etcd: %d %s", status, text)
+	}
+	<-time.After(10*time.Second - time.Since(at))
+	e.members[0].resume()
+	back := c.ready(20 * time.Second)
+	gone := e.none("locks/", 2*shortTTL+election)
+	t.Logf("etcd was away for 10 s (TTL %s): the holder was told after %s, the command of lock run had been ended after %s; "+
+		"etcd had let the entries go %s after its return, the conductor was ready after %s",
+		shortTTL, told.Round(time.Millisecond), killed.Round(time.Millisecond), gone.Round(time.Millisecond), back.Round(time.Millisecond))
+	if n := c.metric("conductor_lock_lost_total"); n != 1 {
+		t.Errorf("the conductor has lost %v locks, want 1", n)
+	}
+	if keys := e.keys("intents/"); len(keys) != 3 {
+		t.Errorf("intents: %v, want three that were abandoned", keys)
+	}
+	again := startHolder(t, e.endpoints(), "again", "-ttl", shortTTL.String())
+	if got := again.lock(other, "exclusive"); got.Abandoned != "c" {
+		t.Errorf("the next one at n2 is told of the work of %q", got.Abandoned)
+	}
+	again.close()
+	must(t, append(e.lockCommand("run"), "n1", "--", "true")...)
+	if c.stop() != 0 {
+		t.Error("the conductor did not stop in order")
+	}
+	e.audit()
+}
+
+// What somebody wrote by hand, and wrongly, is reported where it matters and
+// breaks nothing else.
+func TestGarbage(t *testing.T) {
+	need(t)
+	t.Parallel()
+	e := startEtcd(t, 1)
+	c := serve(t, "c", "--etcd-endpoints", e.endpoints())
+	n1, n2, n3 := e.create("n1"), e.create("n2"), e.create("n3")
+
+	// A record that cannot be read.
+	e.etcdctl("put", root+"nodes/"+n1, "{ oops")
+	r := command(t, "node", "--server", c.url, "show", n1)
+	if r.code == 0 || !strings.Contains(r.err, n1) {
+		t.Errorf("node show of a broken record: %s", r)
+	}
+	t.Logf("node show: %s", strings.TrimSpace(r.err))
+	r = command(t, "node", "--server", c.url, "power", "on", n1)
+	if r.code == 0 {
+		t.Errorf("power on of a broken record: %s", r)
+	}
+	t.Logf("node power on: %s", strings.TrimSpace(r.err))
+	if out := c.node("list"); !strings.Contains(out, n2) || !strings.Contains(out, n3) {
+		t.Errorf("node list beside a broken record: %s", out)
+	}
+	c.node("power", "on", "n2", "--wait=10s")
+
+	// An entry that nobody can have written: it counts by its path, as shared.
+	e.etcdctl("put", root+"locks/"+n2+"/shared/x", "\x00\xff nonsense")
+	if out := must(t, e.lockCommand("show", n2)...); !strings.Contains(out, "shared") {
+		t.Errorf("lock show: %s", out)
+	}
+	must(t, e.lockCommand("list")...)
+	must(t, append(e.lockCommand("run", "--mode", "shared"), n2, "--", "true")...)
+	if r := command(t, append(e.lockCommand("run"), n2, "--", "true")...); r.code != 4 {
+		t.Errorf("lock run beside it: %s", r)
+	}
+	if r := command(t, "node", "--server", c.url, "power", "off", "n2"); r.code != 4 {
+		t.Errorf("power off beside it: %s", r)
+	}
+	var revision string
+	for line := range strings.Lines(must(t, e.lockCommand("show", n2)...)) {
+		if f := strings.Fields(line); len(f) == 2 && f[0] == "revision" {
+			revision = f[1]
+		}
+	}
+	must(t, append(e.lockCommand("break", "--yes", "--reason", "garbage", "--revision", revision), n2)...)
+	c.node("power", "off", "n2", "--wait=10s")
+
+	// An intent that is none.
+	e.etcdctl("put", root+"intents/"+n3, "somebody was here")
+	if out := must(t, e.lockCommand("list")...); !strings.Contains(out, "abandoned") {
+		t.Errorf("lock list: %s", out)
+	}
+	if out := must(t, e.lockCommand("show", n3)...); !strings.Contains(out, "abandoned") {
+		t.Errorf("lock show: %s", out)
+	}
+	must(t, append(e.lockCommand("run"), n3, "--", "true")...)
+
+	// Keys where none are expected.
+	e.etcdctl("put", root+"locks/stray", "x")
+	e.etcdctl("put", root+"conductors/ghost", "x")
+	must(t, e.lockCommand("list")...)
+	c.node("list")
+	if status, text := c.call("GET", "/v1/conductors", ""); status != 200 || !strings.Contains(text, `"c"`) {
+		t.Errorf("conductors: %d %s", status, text)
+	}
+	c.ready(time.Second)
+	if c.stop() != 0 {
+		t.Error("the conductor did not stop in order")
+	}
+	e.audit()
+}
+
+// Who waits for a node that is deleted is told so.
+func TestDeletedWhileOthersWait(t *testing.T) {
+	need(t)
+	t.Parallel()
+	e := startEtcd(t, 1)
+	c := serve(t, "c", "--etcd-endpoints", e.endpoints())
+	id := e.create("n1")
+	h := startHolder(t, e.endpoints(), "h")
+	h.lock(id, "exclusive")
+	del := start(t, "node delete", nil, conductorProgram.get(t), "node", "--server", c.url, "delete", "n1", "--lock-wait", "20s")
+	e.queued(id, 2)
+	run := e.startRun([]string{"--wait", "20s"}, "n1", "echo", "never")
+	e.queued(id, 3)
+	power := start(t, "power on", nil, conductorProgram.get(t), "node", "--server", c.url, "power", "on", "n1", "--lock-wait", "20s")
+	e.queued(id, 4)
+	at := time.Now()
+	h.tell("release %s", id)
+	if r := del.finish(10 * time.Second); r.code != 0 {
+		t.Errorf("delete: %s", r)
+	}
+	r, p := run.finish(10*time.Second), power.finish(10*time.Second)
+	t.Logf("all knew %s after the release. lock run: %d %s; power on: %d %s", time.Since(at).Round(time.Millisecond),
+		r.code, strings.TrimSpace(r.err), p.code, strings.TrimSpace(p.err))
+	if r.code != 3 || strings.Contains(r.out, "never") {
+		t.Errorf("lock run of a deleted node: %s, want exit code 3", r)
+	}
+	if p.code != 3 {
+		t.Errorf("power on of a deleted node: %s, want exit code 3", p)
+	}
+	for _, dir := range []string{"locks/", "intents/", "nodes/"} {
+		if keys := e.keys(dir); len(keys) > 0 {
+			t.Errorf("left behind: %v", keys)
+		}
+	}
+	h.close()
+	c.stop()
+	e.audit()
+}

@@ -1,0 +1,139 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// proxy is a network between a process and etcd that delays answers and can be
+// cut. A cut network loses everything and says nothing: connections stay open.
+type proxy struct {
+	url   string
+	to    string
+	mu    sync.Mutex
+	delay time.Duration // of answers, not of requests
+	cut   chan struct{} // closed by the cut
+}
+
+func startProxy(t *testing.T, to string) *proxy {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{url: "http://" + l.Addr().String(), to: strings.TrimPrefix(to, "http://"), cut: make(chan struct{})}
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	t.Cleanup(func() {
+		cancel()
+		l.Close()
+		wg.Wait()
+	})
+	wg.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() { p.carry(ctx, conn) })
+		}
+	})
+	return p
+}
+
+// slow delays each answer from now on.
+func (p *proxy) slow(delay time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.delay = delay
+}
+
+func (p *proxy) lag() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.delay
+}
+
+func (p *proxy) isCut() bool {
+	select {
+	case <-p.cut:
+		return true
+	default:
+		return false
+	}
+}
+
+// carry connects both sides until one of them, or the test, ends it.
+func (p *proxy) carry(ctx context.Context, near net.Conn) {
+	defer near.Close()
+	far, err := net.Dial("tcp", p.to)
+	if err != nil {
+		return
+	}
+	defer far.Close()
+	off := context.AfterFunc(ctx, func() { near.Close(); far.Close() })
+	defer off()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { p.requests(far, near) })
+	p.answers(ctx, near, far)
+	near.Close()
+}
+
+// requests pass at once, and into the void once the network is cut.
+func (p *proxy) requests(far, near net.Conn) {
+	b := make([]byte, 64<<10)
+	for {
+		n, err := near.Read(b)
+		if !p.isCut() {
+			if _, werr := far.Write(b[:n]); err == nil {
+				err = werr
+			}
+		}
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				far.Close()
+			}
+			return
+		}
+	}
+}
+
+// answers pass in order, each after its delay.
+func (p *proxy) answers(ctx context.Context, near, far net.Conn) {
+	type packet struct {
+		b  []byte
+		at time.Time
+	}
+	packets := make(chan packet, 10_000)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() {
+		for pk := range packets {
+			select {
+			case <-time.After(time.Until(pk.at)):
+			case <-ctx.Done():
+			}
+			if !p.isCut() {
+				_, _ = near.Write(pk.b) // who does not read, has ended
+			}
+		}
+	})
+	defer close(packets)
+	for {
+		b := make([]byte, 16<<10)
+		n, err := far.Read(b)
+		if n > 0 {
+			packets <- packet{b[:n], time.Now().Add(p.lag())}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
