@@ -37,9 +37,20 @@ func TestEveryAnswerHasTheHeaders(t *testing.T) {
 			method, path string
 			status       int
 		}{
-			{"GET", "/", 200}, {"GET", "/v1", 200}, {"GET", "/v1/", 200}, {"GET", "/v1/nodes/", 200}, {"HEAD", "/v1/nodes", 200},
-			{"GET", "/livez", 200}, {"GET", "/readyz", 200}, {"GET", "/healthz?verbose", 200}, {"GET", "/metrics", 200}, {"GET", "/version", 200},
-			{"GET", "/v1/nowhere", 404}, {"PATCH", "/v1/nodes", 405}, {"GET", "/nodes/nobody", 404}, {"GET", "/v1/nodes/x/y/z", 404},
+			{"GET", "/", 200},
+			{"GET", "/v1", 200},
+			{"GET", "/v1/", 200},
+			{"GET", "/v1/nodes/", 200},
+			{"HEAD", "/v1/nodes", 200},
+			{"GET", "/livez", 200},
+			{"GET", "/readyz", 200},
+			{"GET", "/healthz?verbose", 200},
+			{"GET", "/metrics", 200},
+			{"GET", "/version", 200},
+			{"GET", "/v1/nowhere", 404},
+			{"PATCH", "/v1/nodes", 405},
+			{"GET", "/nodes/nobody", 404},
+			{"GET", "/v1/nodes/x/y/z", 404},
 		} {
 			r := s.want(t, tt.status, tt.method, tt.path, nil, "X-Request-Id: abc-1")
 			h := r.Header
@@ -182,8 +193,12 @@ func TestEtcdAway(t *testing.T) {
 		s.etcd.CutAll()
 		s.want(t, 200, "GET", "/livez", nil)
 		for _, tt := range []struct{ method, path, body string }{
-			{"GET", "/v1/nodes", ""}, {"GET", "/v1/nodes/" + idA, ""}, {"GET", "/v1/locks", ""}, {"GET", "/v1/conductors", ""},
-			{"POST", "/v1/nodes", `{"driver": "fake-hardware"}`}, {"PUT", "/v1/nodes/" + idA + "/states/power", `{"target": "power on"}`},
+			{"GET", "/v1/nodes", ""},
+			{"GET", "/v1/nodes/" + idA, ""},
+			{"GET", "/v1/locks", ""},
+			{"GET", "/v1/conductors", ""},
+			{"POST", "/v1/nodes", `{"driver": "fake-hardware"}`},
+			{"PUT", "/v1/nodes/" + idA + "/states/power", `{"target": "power on"}`},
 			{"GET", "/readyz", ""},
 		} {
 			start := time.Now()

@@ -27,7 +27,9 @@ func TestLocksAreShown(t *testing.T) {
 		s.lock(t, other, idA, lease.Exclusive)
 		waiting, stop := context.WithCancel(t.Context())
 		defer stop()
-		go func() { _, _ = s.session.Acquire(waiting, lease.Request{Name: idA, Purpose: "power", Wait: lease.Patient}) }()
+		go func() {
+			_, _ = s.session.Acquire(waiting, lease.Request{Name: idA, Purpose: "power", Wait: lease.Patient})
+		}()
 		synctest.Wait()
 		r := s.want(t, 200, "GET", "/v1/locks", nil)
 		var list struct {
@@ -84,7 +86,10 @@ func TestBreak(t *testing.T) {
 			query  string
 			status int
 		}{
-			{"", 400}, {"?reason=x", 400}, {"?revision=0&reason=x", 400}, {"?revision=abc&reason=x", 400},
+			{"", 400},
+			{"?reason=x", 400},
+			{"?revision=0&reason=x", 400},
+			{"?revision=abc&reason=x", 400},
 			{fmt.Sprintf("?revision=%d", rev), 400},
 			{fmt.Sprintf("?revision=%d&reason=+", rev), 400},
 			{fmt.Sprintf("?revision=%d&reason=x", rev+1), 412},

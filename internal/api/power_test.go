@@ -144,8 +144,10 @@ func TestLockedTellsWho(t *testing.T) {
 		other := s.open(t, "c2.example")
 		s.lock(t, other, idA, lease.Exclusive)
 		for _, req := range []struct{ method, path string }{
-			{"PUT", "/v1/nodes/a/states/power?wait=0"}, {"PUT", "/v1/nodes/a/maintenance?wait=0"},
-			{"DELETE", "/v1/nodes/a/maintenance?wait=0"}, {"DELETE", "/v1/nodes/a?wait=0"},
+			{"PUT", "/v1/nodes/a/states/power?wait=0"},
+			{"PUT", "/v1/nodes/a/maintenance?wait=0"},
+			{"DELETE", "/v1/nodes/a/maintenance?wait=0"},
+			{"DELETE", "/v1/nodes/a?wait=0"},
 		} {
 			body := ""
 			if strings.Contains(req.path, "power") {

@@ -12,7 +12,6 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -216,5 +215,8 @@ func (r reply) names(list, column string) string {
 	return strings.Join(out, " ")
 }
 
-func after(d time.Duration, do func()) { time.AfterFunc(d, do) }
-
+func newRecorder(s *server, req *http.Request) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, req)
+	return w
+}
