@@ -145,6 +145,7 @@ func (c *conductor) hold(id node.ID) (free func()) {
 		}
 	}()
 	<-held
+	synctest.Wait() // all who watch know
 	return func() { close(end); <-over }
 }
 
