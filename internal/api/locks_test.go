@@ -209,5 +209,41 @@ func TestWatchesAreBounded(t *testing.T) {
 		for range maxWatches {
 			<-done
 		}
+		req := s.request(t, "GET", "/v1/locks?watch=1", nil).WithContext(ctx)
+		if w := newRecorder(s, req); w.Code != 200 { // there is room again
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
 	})
+}
+
+// Over a real connection, events come when they happen and not with the end.
+func TestWatchOverTCP(t *testing.T) {
+	s := newServer(t)
+	front := httptest.NewServer(s)
+	defer front.Close()
+	s.create(t, object{"uuid": idA})
+	s.lock(t, s.open(t, "c2.example"), idA, lease.Exclusive)
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	req, err := http.NewRequestWithContext(ctx, "GET", front.URL+"/v1/locks?watch=true", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := front.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var ev lockEvent
+	if err := json.NewDecoder(resp.Body).Decode(&ev); err != nil || ev.Node != idA || ev.Type != lease.EventGranted {
+		t.Errorf("%+v, %v", ev, err)
+	}
+	post, err := front.Client().Post(front.URL+"/v1/nodes", "application/json", strings.NewReader(`{"driver": "fake-hardware"}`))
+	if err != nil || post.StatusCode != 201 {
+		t.Fatalf("%v, %v", post, err)
+	}
+	_ = post.Body.Close()
+	if resp.Header.Get(headerMax) != "1.98" || !strings.HasPrefix(post.Header.Get("Location"), front.URL+"/v1/nodes/") {
+		t.Errorf("%v, %v", resp.Header, post.Header)
+	}
 }
