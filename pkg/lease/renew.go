@@ -150,24 +150,38 @@ func (s *Session) keep() {
 func (s *Session) renew(sh *shard) {
 	ctx, cancel := context.WithTimeout(s.ctx, s.cfg.TTL/2)
 	defer cancel()
-	sent := now()
-	ttl, err := s.leases(ctx, sh.id)
-	switch {
-	case s.ctx.Err() != nil:
-		return
-	case err == nil && ttl <= 0:
-		s.cfg.Metrics.renewals.WithLabelValues("gone").Inc()
-		s.lose("etcd no longer knows the lease")
-		return
-	case err != nil:
+	for first := true; ; first = false {
+		sent := now()
+		ttl, err := s.leases(ctx, sh.id)
+		switch {
+		case s.ctx.Err() != nil:
+			return
+		case err == nil && ttl <= 0:
+			s.cfg.Metrics.renewals.WithLabelValues("gone").Inc()
+			s.lose("etcd no longer knows the lease")
+			return
+		case err == nil:
+			s.cfg.Metrics.renewals.WithLabelValues("ok").Inc()
+			s.renewed(ctx, sh, sent, time.Duration(ttl)*time.Second)
+			return
+		}
 		s.cfg.Metrics.renewals.WithLabelValues("error").Inc()
-		s.cfg.Logger.Warn("lease renewal", "session", s.id, "err", err)
-		return
+		if first {
+			s.cfg.Logger.Warn("lease renewal", "session", s.id, "err", err)
+		}
+		select {
+		case <-time.After(s.cfg.TTL / 30):
+		case <-ctx.Done():
+			return
+		}
 	}
-	s.cfg.Metrics.renewals.WithLabelValues("ok").Inc()
+}
+
+// renewed takes note of a renewal that was sent at a moment.
+func (s *Session) renewed(ctx context.Context, sh *shard, sent stamp, ttl time.Duration) {
 	s.mu.Lock()
 	if sh.renewed.mono.Before(sent.mono) {
-		sh.renewed, sh.ttl = sent, time.Duration(ttl)*time.Second
+		sh.renewed, sh.ttl = sent, ttl
 	}
 	s.mu.Unlock()
 	if s.renewedAll() {
