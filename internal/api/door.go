@@ -155,7 +155,7 @@ func (a *api) record(r *http.Request, out *answer, t *told, took time.Duration) 
 	}
 	attrs := []slog.Attr{
 		slog.String("method", r.Method), slog.String("path", cut(r.URL.Path, 1024)), slog.String("route", route),
-		slog.Int("code", status), slog.Duration("took", took), slog.String("request_id", t.id),
+		slog.Int("code", status), slog.String("took", took.String()), slog.String("request_id", t.id),
 		slog.String("user", userOf(r)), slog.String("remote", r.RemoteAddr),
 	}
 	if t.err != nil {
