@@ -117,9 +117,3 @@ func (a *api) routes() {
 	a.stream("GET /v1/locks/{node}", showLock)
 	a.handle("DELETE /v1/locks/{node}", always, breakLock)
 }
-
-// Purposes are the purposes under which this package and provision take locks,
-// for metrics whose labels must be bounded.
-func Purposes() []string {
-	return []string{provision.PurposePower, purposeDelete, purposeMaintenance, purposeDeleteRecord}
-}

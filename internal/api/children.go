@@ -196,7 +196,7 @@ func (s *resource[R]) remove(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	err = c.exclusive(ctx, parentOf(found), purposeDeleteRecord, func(ctx context.Context, x *task.Exclusive) error {
+	err = c.exclusive(ctx, parentOf(found), purposeUpdate, func(ctx context.Context, x *task.Exclusive) error {
 		r, err := underLock(x.Records(), found)
 		if err != nil {
 			return err

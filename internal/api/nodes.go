@@ -15,9 +15,9 @@ import (
 
 // Purposes of the tasks of this package.
 const (
-	purposeDelete       = "delete node"
-	purposeMaintenance  = "set maintenance"
-	purposeDeleteRecord = "delete record"
+	purposeDelete      = "node delete"
+	purposeMaintenance = "maintenance"
+	purposeUpdate      = "node update"
 )
 
 func (a *api) nodes() *resource[*node.Node] {

@@ -13,9 +13,6 @@ import (
 	"github.com/conductor-metal/conductor/pkg/task"
 )
 
-// PurposePower is the purpose under which power actions hold their lock.
-const PurposePower = "change power state"
-
 // acceptTime bounds the write that accepts a request. From there on it no longer
 // matters whether the caller is still there.
 const acceptTime = 10 * time.Second
@@ -44,7 +41,8 @@ func (p *Provisioner) SetPower(ctx context.Context, id node.ID, target node.Powe
 			timeout = p.cfg.SoftPowerTimeout
 		}
 	}
-	r := task.Request{Node: id, Purpose: PurposePower, Wait: wait, User: user}
+	// The purpose is the state aimed at, which is what others want to know.
+	r := task.Request{Node: id, Purpose: string(target), Wait: wait, User: user}
 	return p.cfg.Tasks.Exclusive(ctx, r, func(ctx context.Context, x *task.Exclusive) error {
 		if err := p.checkPower(ctx, x, target); err != nil {
 			return err
@@ -55,7 +53,7 @@ func (p *Provisioner) SetPower(ctx context.Context, id node.ID, target node.Powe
 			n.TargetPowerState, n.LastError = "", err.Error()
 			x.SaveAtEnd()
 		})
-		x.SpawnAfter(PurposePower, func(ctx context.Context, x *task.Exclusive) error {
+		x.SpawnAfter(string(target), func(ctx context.Context, x *task.Exclusive) error {
 			return p.power(ctx, x, target, timeout)
 		})
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), acceptTime)
@@ -210,7 +208,7 @@ func command(ctx context.Context, d *hardware.Driver, target node.PowerState, ti
 // itself, were power actions: these are dealt with by another one.
 func wasPower(i *lease.Intent) bool {
 	for ; i != nil; i = i.Left {
-		if i.Purpose != PurposePower {
+		if !node.PowerState(i.Purpose).Valid() {
 			return false
 		}
 		if i.Left == nil {
