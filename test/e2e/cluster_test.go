@@ -61,7 +61,7 @@ func TestThreeConductors(t *testing.T) {
 		}
 		return nil
 	})
-	if status, text := cs[1].call(http.MethodPut, "/v1/nodes/"+ids[0]+"/states/power", `{"target":"power off"}`); status != 409 {
+	if status, text := cs[1].call(http.MethodPut, "/v1/nodes/"+ids[0]+"/states/power?wait=0", `{"target":"power off"}`); status != 409 {
 		t.Errorf("c2 on a node that c1 works on: %d %s", status, text)
 	}
 	cs[0].node("power", "on", "n0", "--wait=10s", "--lock-wait", "10s")

@@ -145,7 +145,7 @@ func (e *etcd) startRun(flags []string, node string, cmd ...string) *process {
 // create makes a node and returns its id.
 func (e *etcd) create(name string) string {
 	e.t.Helper()
-	n := &node.Node{UUID: node.ID(uuid.NewString()), Name: name, Driver: "fake-hardware", ProvisionState: node.StateAvailable}
+	n := &node.Node{UUID: node.ID(uuid.NewString()), Name: name, Driver: "fake-hardware", ProvisionState: node.StateManageable}
 	if err := node.NewStore(e.client(), root).Create(e.t.Context(), n); err != nil {
 		e.t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -23,7 +24,7 @@ func TestNoEtcd(t *testing.T) {
 		at := time.Now()
 		r := command(t, args...)
 		took := time.Since(at)
-		t.Logf("conductor %s %s: exit code %d after %s: %s", args[0], args[1], r.code, took.Round(10*time.Millisecond), strings.TrimSpace(r.err))
+		t.Logf("conductor %s %s: exit code %d after %s: %s", args[0], args[1], r.code, took.Round(10*time.Millisecond), last(r.err))
 		if r.code != 6 || !strings.Contains(r.err, "does not answer") || !strings.Contains(r.err, nobody) {
 			t.Errorf("conductor %s: %s, want exit code 6 and who does not answer", strings.Join(args, " "), r)
 		}
@@ -31,6 +32,11 @@ func TestNoEtcd(t *testing.T) {
 			t.Errorf("conductor %s took %s", strings.Join(args, " "), took)
 		}
 	}
+}
+
+func last(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return lines[len(lines)-1]
 }
 
 // An etcd that is away for less than a TTL costs no lock.
@@ -79,17 +85,22 @@ func TestEtcdAwayForLong(t *testing.T) {
 	ttl := []string{"--lease-ttl", shortTTL.String()}
 	c := serve(t, "c", append(ttl, "--etcd-endpoints", e.endpoints(), "--fake-delay", "power=60", "--command-timeout", "90s", "--lock-delay", "1s")...)
 	h := startHolder(t, e.endpoints(), "h", "-ttl", shortTTL.String())
-	run := e.startRun(ttl, "n1", "sh", "-c", "echo up; exec sleep 60")
-	run.line(run.out, "up", 10*time.Second)
+	run := e.startRun(ttl, "n1", "sh", "-c", "echo $$; exec sleep 60")
+	child, err := strconv.Atoi(run.line(run.out, "", 10*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
 	other := e.create("n2")
 	c.node("power", "on", "n2")
 	h.lock("n", "exclusive")
 	e.members[0].pause()
 	at := time.Now()
+	eventually(t, shortTTL+5*time.Second, "the command of lock run has been ended", func() error { return alive(child) })
+	killed := time.Since(at)
 	ended := h.hear("ended", shortTTL+5*time.Second)
 	told := ended.At.Sub(at)
-	r := run.finish(shortTTL + 5*time.Second)
-	killed := time.Since(at)
+	r := run.finish(2*shortTTL + 5*time.Second)
+	exited := time.Since(at)
 	if told > shortTTL || killed > shortTTL {
 		t.Errorf("told after %s, and the command ended after %s: want both before the TTL of %s", told, killed, shortTTL)
 	}
@@ -109,9 +120,9 @@ func TestEtcdAwayForLong(t *testing.T) {
 	e.members[0].resume()
 	back := c.ready(20 * time.Second)
 	gone := e.none("locks/", 2*shortTTL+election)
-	t.Logf("etcd was away for 10 s (TTL %s): the holder was told after %s, the command of lock run had been ended after %s; "+
+	t.Logf("etcd was away for 10 s (TTL %s): the holder was told after %s, the command of lock run had been ended after %s and lock run itself after %s; "+
 		"etcd had let the entries go %s after its return, the conductor was ready after %s",
-		shortTTL, told.Round(time.Millisecond), killed.Round(time.Millisecond), gone.Round(time.Millisecond), back.Round(time.Millisecond))
+		shortTTL, told.Round(time.Millisecond), killed.Round(time.Millisecond), exited.Round(time.Millisecond), gone.Round(time.Millisecond), back.Round(time.Millisecond))
 	if n := c.metric("conductor_lock_lost_total"); n != 1 {
 		t.Errorf("the conductor has lost %v locks, want 1", n)
 	}
@@ -157,7 +168,7 @@ func TestGarbage(t *testing.T) {
 	c.node("power", "on", "n2", "--wait=10s")
 
 	// An entry that nobody can have written: it counts by its path, as shared.
-	e.etcdctl("put", root+"locks/"+n2+"/shared/x", "\x00\xff nonsense")
+	e.etcdctl("put", root+"locks/"+n2+"/shared/x", "nonsense: {[\xff")
 	if out := must(t, e.lockCommand("show", n2)...); !strings.Contains(out, "shared") {
 		t.Errorf("lock show: %s", out)
 	}
