@@ -176,9 +176,12 @@ func (s *Session) busy(ctx context.Context, rs []Request) error {
 
 // value is what the lock's entry says.
 func (l *Lock) value() value {
+	l.s.mu.Lock() // a renewal may bring another TTL
+	ttl := l.shard.ttl
+	l.s.mu.Unlock()
 	return value{
 		Holder: l.s.cfg.Holder, Mode: l.entry, Purpose: l.req.Purpose, Task: l.req.Task, User: l.req.User,
-		Since: l.started.UTC().Truncate(time.Millisecond), Session: l.s.id, TTL: l.shard.ttl.String(),
+		Since: l.started.UTC().Truncate(time.Millisecond), Session: l.s.id, TTL: ttl.String(),
 		Rank: l.rank,
 	}
 }

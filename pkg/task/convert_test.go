@@ -26,7 +26,7 @@ func TestUpgrade(t *testing.T) {
 		end := make(chan struct{})
 		go b.Shared(w.Context(), in(id, "read"), func(context.Context, *task.Shared) error { <-end; return nil })
 		synctest.Wait()
-		time.AfterFunc(time.Second, func() { close(end) })
+		w.later(time.Second, func() { close(end) })
 		start := time.Now()
 		a.shared(id, "read too", func(ctx context.Context, s *task.Shared) error {
 			return s.Upgrade(ctx, "write", 3*time.Second, func(ctx context.Context, x *task.Exclusive) error {

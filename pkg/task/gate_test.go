@@ -62,7 +62,7 @@ func TestGate(t *testing.T) {
 		c, id := w.conductor("c1"), w.node("", fault("hang", "power"))
 		start := time.Now()
 		err := c.try(id, func(ctx context.Context, x *task.Exclusive) error {
-			time.AfterFunc(time.Second, func() { w.breakLock(id) })
+			w.later(time.Second, func() { w.breakLock(id) })
 			return x.Driver().Power.Set(context.Background(), node.PowerOn)
 		})
 		w.want(err, lease.ErrLost)
@@ -70,7 +70,7 @@ func TestGate(t *testing.T) {
 	})
 	bubble(t, "writes the intent of a task that had to wait, before its first command", func(w *world) {
 		a, b, id := w.conductor("a"), w.conductor("b"), w.node("")
-		time.AfterFunc(time.Second, a.hold(id))
+		w.later(time.Second, a.hold(id))
 		r := task.Request{Node: id, Purpose: "power on", Wait: time.Minute}
 		w.want(b.Exclusive(w.Context(), r, func(ctx context.Context, x *task.Exclusive) error {
 			same(w, "intents", len(w.keys("intents/")), 0)
@@ -121,7 +121,7 @@ func TestGate(t *testing.T) {
 			return nil
 		})
 		w.want(b.try(id, func(_ context.Context, x *task.Exclusive) error {
-			time.AfterFunc(time.Second, func() { w.breakLock(id) })
+			w.later(time.Second, func() { w.breakLock(id) })
 			return x.Driver().Power.Set(context.Background(), node.PowerOn)
 		}), lease.ErrLost)
 		same(w, "commands", len(w.bmc.Commands(id)), 0)
@@ -132,7 +132,7 @@ func TestGate(t *testing.T) {
 		w.want(c.try(id, func(_ context.Context, x *task.Exclusive) error {
 			ctx := context.Background() // a worker that forgot the task's context
 			w.want(x.Driver().Power.Set(ctx, node.PowerOn), nil)
-			time.AfterFunc(500*time.Millisecond, func() { w.breakLock(id) })
+			w.later(500*time.Millisecond, func() { w.breakLock(id) })
 			w.want(x.Driver().Power.Set(ctx, node.PowerOff), lease.ErrLost) // on the wire
 			w.want(x.Driver().Power.Set(ctx, node.PowerOn), lease.ErrLost)
 			_, err := x.Driver().Power.Get(ctx)

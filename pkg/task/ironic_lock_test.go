@@ -93,7 +93,7 @@ func TestIronicLock(t *testing.T) {
 	bubble(t, "04_waits_for_the_lock", func(w *world) {
 		c, id := w.conductor("c1"), w.node("")
 		free := w.conductor("c2").hold(id)
-		time.AfterFunc(time.Second, free)
+		w.later(time.Second, free)
 		start := time.Now()
 		w.want(c.Exclusive(w.Context(), task.Request{Node: id, Wait: 3 * time.Second}, nothing), nil)
 		same(w, "waited", time.Since(start), time.Second) // and not until the next poll
@@ -125,7 +125,7 @@ func TestIronicLock(t *testing.T) {
 	})
 	bubble(t, "07_patient", func(w *world) {
 		c, id := w.conductor("c1"), w.node("")
-		time.AfterFunc(time.Hour, w.conductor("c2").hold(id))
+		w.later(time.Hour, w.conductor("c2").hold(id))
 		start := time.Now()
 		w.want(c.Exclusive(w.Context(), task.Request{Node: id, Wait: lease.Patient}, nothing), nil)
 		same(w, "waited", time.Since(start), time.Hour)

@@ -111,7 +111,7 @@ func TestClose(t *testing.T) {
 		}()
 		synctest.Wait()
 		start := time.Now()
-		time.AfterFunc(time.Minute, func() {
+		w.later(time.Minute, func() {
 			w.want(c.try(other, nothing), task.ErrClosed)
 			w.want(c.Snapshot(w.Context(), in(other, ""), nil), task.ErrClosed)
 		})

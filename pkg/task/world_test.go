@@ -32,6 +32,15 @@ type world struct {
 	bmc   *hardwaretest.BMC
 	admin *clientv3.Client
 	store *node.Store
+	after sync.WaitGroup
+}
+
+// later does something in a while, in any case before the etcd closes.
+func (w *world) later(d time.Duration, f func()) {
+	w.after.Go(func() {
+		time.Sleep(d)
+		f()
+	})
 }
 
 // bubble runs a test in a world where time costs nothing.
@@ -41,6 +50,7 @@ func bubble(t *testing.T, name string, test func(w *world)) {
 		synctest.Test(t, func(t *testing.T) {
 			w := &world{T: t, etcd: leasetest.New(), bmc: &hardwaretest.BMC{}}
 			t.Cleanup(w.etcd.Close)
+			t.Cleanup(w.after.Wait)
 			w.admin = w.etcd.Client("admin")
 			w.store = node.NewStore(w.admin, lease.DefaultRoot)
 			test(w)
