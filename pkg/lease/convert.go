@@ -211,7 +211,7 @@ func (l *Lock) dropSlot(ctx context.Context, why error, purpose string, waited t
 		gone := make(chan struct{})
 		l.dropping = gone
 		stands := clientv3.Compare(clientv3.CreateRevision(l.key()), "=", l.create)
-		ops := append(l.unslot(true), l.touch())
+		ops := l.unslot(true, l.touch())
 		l.mu.Unlock()
 		l.s.finish(ctx, func(ctx context.Context) error {
 			_, err := l.s.client.Txn(ctx).If(stands).Then(ops...).Commit()
@@ -276,7 +276,7 @@ func (l *Lock) Downgrade(ctx context.Context, w Write) error {
 	}
 	slot := l.slot
 	l.quiet = true
-	ops := append(l.unslot(true), l.touch())
+	ops := l.unslot(true, l.touch())
 	ifs := append(l.fence(), w.If...)
 	l.mu.Unlock()
 	defer l.loud()
@@ -307,18 +307,15 @@ func (l *Lock) loud() {
 // downgradeEntry moves the entry to a shared key that stores the old rank. The compares are the
 // fence, and that nothing has come into the queue since a read that showed no foreign entry.
 func (l *Lock) downgradeEntry(ctx context.Context, w Write) error {
-	var seen int64
-	for {
-		st, err := l.look(ctx, 0)
-		if err != nil {
-			return err
-		}
-		if came, foreign := newcomers(&st.queue, seen); foreign {
+	st, err := l.look(ctx, 0)
+	if err != nil {
+		return err
+	}
+	for view, seen := &st.queue, int64(0); ; {
+		if _, foreign := newcomers(view, seen); foreign {
 			return fmt.Errorf("%s: %w", l.name, ErrForeignWaiter)
-		} else if seen > 0 && !came { // so it was the caller's own compare
-			return &ConflictError{Name: l.name}
 		}
-		seen = st.queue.Revision
+		seen = view.Revision
 		l.mu.Lock()
 		v := l.value()
 		v.Mode, v.Rank = Shared, l.create
@@ -333,17 +330,20 @@ func (l *Lock) downgradeEntry(ctx context.Context, w Write) error {
 		}
 		l.mu.Unlock()
 		rev, err := l.write(ctx, ifs, append(ops, w.Then...), w, "downgrade")
-		switch {
-		case err == nil:
+		if err == nil {
 			l.mu.Lock()
 			l.weakened(&Entry{Mode: Shared, Create: rev, Rank: l.create})
 			l.mu.Unlock()
 			l.s.cfg.Metrics.downgraded()
 			return nil
-		case !errors.Is(err, ErrConflict):
+		}
+		conflict, ok := errors.AsType[*ConflictError](err)
+		if !ok {
 			return err
-		case len(w.If) == 0:
-			seen = 0
+		}
+		view = &conflict.queue
+		if came, _ := newcomers(view, seen); !came { // so it was the caller's own compare
+			return err
 		}
 	}
 }

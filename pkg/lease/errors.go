@@ -121,6 +121,8 @@ func (e *LostError) Unwrap() error { return ErrLost }
 type ConflictError struct {
 	Name      string
 	Responses []*pb.ResponseOp
+
+	queue Queue // as it stood
 }
 
 func (e *ConflictError) Error() string {

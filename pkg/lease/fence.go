@@ -106,7 +106,7 @@ func (l *Lock) write(ctx context.Context, ifs []clientv3.Cmp, then []clientv3.Op
 		}
 	}
 	if e := q.find(l.ticket); e != nil && e.Create == l.create && (l.slot == 0 || q.Upgrade != nil && q.Upgrade.Create == l.slot) {
-		return 0, &ConflictError{Name: l.name, Responses: r.Responses[explains:]}
+		return 0, &ConflictError{Name: l.name, Responses: r.Responses[explains:], queue: q}
 	}
 	l.s.cfg.Metrics.fenced.WithLabelValues(op).Inc()
 	return 0, l.refuse(&q, r.Responses[1].GetResponseRange())

@@ -109,24 +109,27 @@ func (l *Lock) deletes(clean bool) []clientv3.Op {
 }
 
 // unslot are the operations that take away the slot and the intent beside it, whatever has become
-// of them: the name of the slot is fixed, and by now it may be another holder's. The caller holds mu.
-func (l *Lock) unslot(clean bool) []clientv3.Op {
+// of them: the name of the slot is fixed, and by now it may be another's, or a later one of this
+// lock. Then is what else to do, unless another slot stands. The caller holds mu.
+func (l *Lock) unslot(clean bool, then ...clientv3.Op) []clientv3.Op {
 	slot, intent := l.s.keys.upgrade(l.name), l.s.keys.intent(l.name)
 	var ops []clientv3.Op
-	if l.slot != 0 {
-		then := []clientv3.Op{clientv3.OpDelete(slot)}
-		if clean {
-			then = append(then, l.closeIntent()...)
-		}
-		ops = append(ops, clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(slot), "=", l.slot)}, then, nil))
+	if len(then) > 0 {
+		ops = []clientv3.Op{clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(slot), "=", 0)}, then, nil)}
 	}
+	gone := append([]clientv3.Op{clientv3.OpDelete(slot)}, then...)
 	for _, x := range l.loose {
-		ops = append(ops, clientv3.OpTxn(
-			[]clientv3.Cmp{clientv3.Compare(clientv3.Value(slot), "=", x.slot)},
-			[]clientv3.Op{clientv3.OpDelete(slot), clientv3.OpTxn(
-				[]clientv3.Cmp{clientv3.Compare(clientv3.Value(intent), "=", x.intent)}, []clientv3.Op{clientv3.OpDelete(intent)}, nil)},
-			nil,
-		))
+		ours := []clientv3.Cmp{clientv3.Compare(clientv3.Value(intent), "=", x.intent)}
+		noIntent := clientv3.OpTxn(ours, []clientv3.Op{clientv3.OpDelete(intent)}, nil)
+		ops = []clientv3.Op{clientv3.OpTxn(
+			[]clientv3.Cmp{clientv3.Compare(clientv3.Value(slot), "=", x.slot)}, append(gone[:len(gone):len(gone)], noIntent), ops,
+		)}
+	}
+	if l.slot != 0 {
+		if clean {
+			gone = append(gone, l.closeIntent()...)
+		}
+		ops = []clientv3.Op{clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(slot), "=", l.slot)}, gone, ops)}
 	}
 	return ops
 }
