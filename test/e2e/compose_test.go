@@ -139,6 +139,9 @@ func TestCompose(t *testing.T) {
 				t.Errorf("docker %s: left behind %s", what, r)
 			}
 		}
+		if r := d.run("rmi", "conductor:e2e", "conductor-etcd:e2e"); r.code != 0 {
+			t.Errorf("remove the images: %s", r)
+		}
 	})
 	at := time.Now()
 	if r := d.compose("up", "-d"); r.code != 0 {

@@ -214,6 +214,27 @@ func TestGarbage(t *testing.T) {
 	e.audit()
 }
 
+// The audit that ends the tests is not one that finds nothing whatever happened.
+func TestAuditFinds(t *testing.T) {
+	need(t)
+	t.Parallel()
+	e := startEtcd(t, 1)
+	h := startHolder(t, e.endpoints(), "h")
+	got := h.lock("n", "exclusive")
+	h.tell("write n mine")
+	h.hear("wrote", 5*time.Second)
+	e.audit()
+	e.etcdctl("put", root+"nodes/n", `{"value":"theirs","written_by":{"ticket":"another-1","token":1}}`)
+	e.etcdctl("put", root+"locks/m/exclusive/a-1", "{}")
+	e.etcdctl("put", root+"locks/n/upgrade", fmt.Sprintf(`{"ticket":%q,"barrier":1}`, got.Ticket))
+	h.close()
+	r := command(t, "audit", "--etcd-endpoints", e.endpoints())
+	t.Logf("audit: %s", r.out)
+	if r.code != 1 || !strings.Contains(r.out, "unowned") || !strings.Contains(r.out, "another-1") {
+		t.Errorf("audit of a history with a wrong write: %s", r)
+	}
+}
+
 // Who waits for a node that is deleted is told so.
 func TestDeletedWhileOthersWait(t *testing.T) {
 	need(t)
