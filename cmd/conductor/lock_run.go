@@ -31,7 +31,7 @@ func (l *lockVerbs) runCommand() *cobra.Command {
 	r := &running{lockVerbs: l, mode: choice{value: string(lease.Exclusive), of: []string{string(lease.Exclusive), string(lease.Shared)}}}
 	host, _ := os.Hostname()
 	c := &cobra.Command{
-		Use:   "run NODE -- COMMAND [ARG...]",
+		Use:   "run [flags] NODE -- COMMAND [ARG...]",
 		Short: "Run a command while holding the lock of a node",
 		Long: `Run a command while holding the lock of a node, beside the conductors and with
 the same rights: none of them acts on the node meanwhile.
@@ -160,7 +160,7 @@ func (r *running) hold(ctx context.Context, k cluster, lock *lease.Lock, name, p
 	}
 	ended := c.run(lock.Context())
 	if errors.Is(ended, lease.ErrLost) {
-		return fmt.Errorf("%w: %s was ended", ended, args[0])
+		return &codeError{code: exitLost} // the reason has been told
 	}
 	if err := lock.Release(ctx, lease.Write{}); errors.Is(err, lease.ErrLost) {
 		return fmt.Errorf("%w, before %s had ended", err, args[0])

@@ -191,7 +191,7 @@ func (v lockView) fields() [][]string {
 	if v.Intent != nil && v.Abandoned {
 		add("abandoned", fmt.Sprintf("%q of %s, begun %s ago, was cut off: the next holder recovers", v.Intent.Purpose, v.Intent.Holder, ago(v.Intent.Since)))
 	} else if v.Intent != nil {
-		add("intent", v.Intent.Purpose+" "+v.Intent.Detail)
+		add("step", v.Intent.Detail)
 	}
 	return rows
 }

@@ -12,10 +12,13 @@ import (
 	"github.com/conductor-metal/conductor/pkg/node"
 )
 
+// eventLeft is what becomes of one who waits no longer.
+const eventLeft lease.EventType = "left"
+
 // lockEvent is one line of "lock watch".
 type lockEvent struct {
-	At    time.Time       `json:"at"` // when it was seen here
-	Event lease.EventType `json:"event"`
+	At    time.Time       `json:"at"`    // when it was seen here
+	Event lease.EventType `json:"event"` // eventLeft besides those of lease
 	Node  string          `json:"node"`
 	Name  string          `json:"name,omitempty"`
 	lockEntry
@@ -69,6 +72,9 @@ func (l *lockVerbs) print(ev lease.Event, name string) error {
 		At: time.Now().UTC(), Event: ev.Type, Node: ev.Entry.Name, Name: name,
 		lockEntry: shownEntry(ev.Entry), AtRevision: ev.Revision,
 	}
+	if ev.Type == lease.EventReleased && e.Mode == "" { // it never held the lock
+		e.Event = eventLeft
+	}
 	if ev.Break != nil {
 		e.By, e.Why = ev.Break.By, ev.Break.Why
 	}
@@ -89,7 +95,7 @@ func (l *lockVerbs) print(ev lease.Event, name string) error {
 		_, err := fmt.Fprintln(l.out, printable(label, true))
 		return err
 	}
-	line := fmt.Sprintf("%s  %-8s  %s  %s  %s  %q", e.At.Format("15:04:05.000"), e.Event, label, e.Mode, e.who(), e.Purpose)
+	line := fmt.Sprintf("%s  %-8s  %s  %s  %s  %q", e.At.Format("15:04:05.000"), e.Event, label, printable(string(e.Mode), true), e.who(), e.Purpose)
 	if ev.Break != nil {
 		line += fmt.Sprintf("  by %s: %s", e.By, e.Why)
 	}

@@ -117,7 +117,11 @@ func asYAML(data any) ([]byte, error) {
 
 // block turns the flow style of JSON into lines.
 func block(n *yaml.Node) {
-	n.Style &^= yaml.FlowStyle | yaml.DoubleQuotedStyle
+	n.Style &^= yaml.FlowStyle
+	// A text that could be taken for something else keeps its quotes.
+	if text, err := yaml.Marshal(n.Value); err == nil && n.Kind == yaml.ScalarNode && !bytes.ContainsAny(text[:1], "\"'|>") {
+		n.Style &^= yaml.DoubleQuotedStyle
+	}
 	for _, child := range n.Content {
 		block(child)
 	}

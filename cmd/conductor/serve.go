@@ -116,6 +116,7 @@ func (o *serveOptions) run(ctx context.Context, w io.Writer) error {
 			o.ready(s.url())
 		}
 		err = s.wait(ctx)
+		defer log.InfoContext(ctx, "stopped")
 	}
 	s.stop(ctx)
 	return err

@@ -203,7 +203,6 @@ func (s *service) stop(ctx context.Context) {
 			s.log.WarnContext(ctx, "stopping "+last.name, "err", err)
 		}
 	}
-	s.log.InfoContext(ctx, "stopped")
 }
 
 func joinComma(texts []string) string { return strings.Join(texts, ",") }

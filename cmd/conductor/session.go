@@ -56,7 +56,7 @@ func (s *service) startSession(ctx context.Context) error {
 		Healthy: dog.healthy, Metrics: lease.NewMetrics(s.metrics, purposes...), Logger: s.log,
 	})
 	if errors.Is(err, lease.ErrTaken) {
-		return fmt.Errorf("%w: choose another with --host, or stop that conductor", err)
+		return fmt.Errorf("%w (--host)", err)
 	}
 	if err != nil {
 		return unanswered(s.endpoints, err)

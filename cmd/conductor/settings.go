@@ -36,7 +36,8 @@ func annotate(flags *pflag.FlagSet, name, key string, values ...string) {
 }
 
 func configurable(f *pflag.Flag) bool {
-	return f.Annotations[fromCommandLineOnly] == nil && f.Name != "help" && f.Name != "version"
+	_, only := f.Annotations[fromCommandLineOnly]
+	return !only && f.Name != "help"
 }
 
 func envName(flag string) string {
