@@ -150,7 +150,10 @@ func (b *breaking) refuseAlive(ctx context.Context, k cluster, e lease.Entry) er
 		shownEntry(e).who())}
 }
 
-func (b *breaking) renewing(ctx context.Context, k cluster, id clientv3.LeaseID, last, within time.Duration) (bool, error) {
+// renewing watches what is left of a lease. etcd tells it in whole seconds, so a
+// renewal shows as a rise, or in the end as too little of a fall.
+func (b *breaking) renewing(ctx context.Context, k cluster, id clientv3.LeaseID, first, within time.Duration) (bool, error) {
+	last := first
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
 	for end := time.Now().Add(within); time.Now().Before(end); {
@@ -163,10 +166,10 @@ func (b *breaking) renewing(ctx context.Context, k cluster, id clientv3.LeaseID,
 		if err != nil {
 			return false, err
 		}
-		if left > last {
-			return true, nil
+		if left > last || left == 0 {
+			return left > 0, nil
 		}
 		last = left
 	}
-	return false, nil
+	return last > first-within+time.Second, nil
 }
