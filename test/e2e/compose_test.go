@@ -40,12 +40,18 @@ func startDocker(t *testing.T) *docker {
 		t.Fatal(r)
 	}
 	socket := "unix://" + filepath.Join(dir, "docker.sock")
+	config := filepath.Join(dir, "daemon.json") // and not the machine's
+	if err := os.WriteFile(config, []byte("{}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	// Not "ip netns exec", which hides the cgroups.
 	engine := start(t, "dockerd", nil, program(t, "nsenter"), "--net=/var/run/netns/"+ns, program(t, "dockerd"),
-		"--data-root", filepath.Join(dir, "data"), "--exec-root", filepath.Join(dir, "exec"), "-p", filepath.Join(dir, "pid"), "-H", socket)
+		"--config-file", config, "--data-root", filepath.Join(dir, "data"), "--exec-root", filepath.Join(dir, "exec"), "-p", filepath.Join(dir, "pid"), "-H", socket)
 	t.Cleanup(func() {
-		engine.signal(syscall.SIGTERM)
-		engine.exit(30 * time.Second)
+		if engine.running() {
+			engine.signal(syscall.SIGTERM)
+			engine.exit(30 * time.Second)
+		}
 	})
 	d.env = append(d.env, "DOCKER_HOST="+socket)
 	eventually(t, 60*time.Second, "an engine of our own answers", func() error {

@@ -186,3 +186,54 @@ func TestLockRunEnds(t *testing.T) {
 	p.exit(5 * time.Second)
 	e.audit()
 }
+
+// A conductor that is asked to stop ends its work in order; one that is killed
+// finds its locks free as soon as it is started again, however long their TTL.
+func TestConductorEndsAtWork(t *testing.T) {
+	need(t)
+	t.Parallel()
+	e := startEtcd(t, 1)
+	flags := []string{"--etcd-endpoints", e.endpoints(), "--data-dir", t.TempDir(), "--fake-delay", "power=2"}
+	id := e.create("n1")
+	working := func(c *conductor) {
+		t.Helper()
+		c.node("power", "on", "n1")
+		eventually(t, 5*time.Second, "c works on n1", func() error {
+			if s := c.states(id); s.Reservation == nil || *s.Reservation != "c" {
+				return fmt.Errorf("%s", s)
+			}
+			return nil
+		})
+	}
+
+	c := serve(t, "c", flags...)
+	working(c)
+	at := time.Now()
+	if code := c.stop(); code != 0 {
+		t.Errorf("a stop at work ended with exit code %d", code)
+	}
+	t.Logf("stopped in order after %s", time.Since(at).Round(time.Millisecond))
+	for _, dir := range []string{"locks/", "intents/", "conductors/"} {
+		if keys := e.keys(dir); len(keys) > 0 {
+			t.Errorf("a stop in order left %v", keys)
+		}
+	}
+	c = serve(t, "c", flags...)
+	if s := c.states(id); s.PowerTarget != nil || s.Power == nil || *s.Power != "power on" {
+		t.Errorf("after a stop in order the node is %s", s)
+	}
+
+	working(c)
+	killed := c.kill()
+	c = serve(t, "c", flags...)
+	back := time.Since(killed)
+	e.none("locks/", time.Second)
+	r := command(t, append(e.lockCommand("run"), "n1", "--", "true")...)
+	took := time.Since(killed)
+	t.Logf("kill -9 at work and started again: ready after %s, the node was free after %s (TTL 15s)", back.Round(time.Millisecond), took.Round(time.Millisecond))
+	if r.code != 0 || !strings.Contains(r.err, "cut off") {
+		t.Errorf("the next lock run: %s", r)
+	}
+	c.stop()
+	e.audit()
+}

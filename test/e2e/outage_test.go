@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // Without etcd every verb says so within its time and with an exit code of its own.
@@ -214,19 +216,57 @@ func TestGarbage(t *testing.T) {
 	e.audit()
 }
 
+// Etcd may forget its history at any time, and does so here all the time.
+func TestCompaction(t *testing.T) {
+	need(t)
+	t.Parallel()
+	e := startEtcd(t, 1)
+	a, b := startHolder(t, e.endpoints(), "a"), startHolder(t, e.endpoints(), "b")
+	a.lock("n", "exclusive")
+	for range 10 {
+		a.tell("contend n 10")
+		b.tell("contend n 10")
+	}
+	e.queued("n", 201)
+	a.tell("release n")
+	compactions, at := 0, time.Now()
+	done := 0
+	eventually(t, 30*time.Second, "all have had the lock", func() error {
+		for range 5 {
+			r, err := e.client().Get(t.Context(), root+"n", clientv3.WithCountOnly())
+			if err != nil {
+				return err
+			}
+			if _, err := e.client().Compact(t.Context(), r.Header.Revision); err == nil {
+				compactions++
+			}
+		}
+		if done = strings.Count(a.out.text(), `"contended"`) + strings.Count(b.out.text(), `"contended"`); done < 20 {
+			return errNotYet
+		}
+		return nil
+	})
+	ma, mb := a.metrics(), b.metrics()
+	t.Logf("200 requests among %d compactions in %s: %v watches were opened again, %v waiters were saved by the timer",
+		compactions, time.Since(at).Round(time.Millisecond),
+		ma["conductor_lock_watch_restarts_total"]+mb["conductor_lock_watch_restarts_total"],
+		ma["conductor_lock_safety_timer_rescues_total"]+mb["conductor_lock_safety_timer_rescues_total"])
+	a.close()
+	b.close()
+	e.audit()
+}
+
 // The audit that ends the tests is not one that finds nothing whatever happened.
 func TestAuditFinds(t *testing.T) {
 	need(t)
 	t.Parallel()
 	e := startEtcd(t, 1)
 	h := startHolder(t, e.endpoints(), "h")
-	got := h.lock("n", "exclusive")
+	h.lock("n", "exclusive")
 	h.tell("write n mine")
 	h.hear("wrote", 5*time.Second)
 	e.audit()
 	e.etcdctl("put", root+"nodes/n", `{"value":"theirs","written_by":{"ticket":"another-1","token":1}}`)
-	e.etcdctl("put", root+"locks/m/exclusive/a-1", "{}")
-	e.etcdctl("put", root+"locks/n/upgrade", fmt.Sprintf(`{"ticket":%q,"barrier":1}`, got.Ticket))
 	h.close()
 	r := command(t, "audit", "--etcd-endpoints", e.endpoints())
 	t.Logf("audit: %s", r.out)

@@ -11,13 +11,15 @@ import (
 	"time"
 )
 
-// proxy is a network between a process and etcd that delays answers and can be
-// cut. A cut network loses everything and says nothing: connections stay open.
+// proxy is a network between a process and etcd that delays answers, holds
+// requests back and can be cut. A cut network loses everything and says nothing:
+// connections stay open.
 type proxy struct {
 	url   string
 	to    string
 	mu    sync.Mutex
 	delay time.Duration // of answers, not of requests
+	dam   chan struct{} // requests wait until it is closed; nil: they pass
 	cut   chan struct{} // closed by the cut
 }
 
@@ -54,6 +56,26 @@ func (p *proxy) slow(delay time.Duration) {
 	p.delay = delay
 }
 
+// hold keeps all requests back until the returned function lets them go.
+func (p *proxy) hold() (release func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	dam := make(chan struct{})
+	p.dam = dam
+	return func() { close(dam) }
+}
+
+func (p *proxy) held() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.dam == nil {
+		open := make(chan struct{})
+		close(open)
+		return open
+	}
+	return p.dam
+}
+
 func (p *proxy) lag() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -81,16 +103,22 @@ func (p *proxy) carry(ctx context.Context, near net.Conn) {
 	defer off()
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	wg.Go(func() { p.requests(far, near) })
+	wg.Go(func() { p.requests(ctx, far, near) })
 	p.answers(ctx, near, far)
 	near.Close()
 }
 
-// requests pass at once, and into the void once the network is cut.
-func (p *proxy) requests(far, near net.Conn) {
+// requests pass in order, at once or when they are let go, and into the void once
+// the network is cut.
+func (p *proxy) requests(ctx context.Context, far, near net.Conn) {
 	b := make([]byte, 64<<10)
 	for {
 		n, err := near.Read(b)
+		select {
+		case <-p.held():
+		case <-ctx.Done():
+			return
+		}
 		if !p.isCut() {
 			if _, werr := far.Write(b[:n]); err == nil {
 				err = werr

@@ -69,3 +69,53 @@ func TestToldBeforeOthers(t *testing.T) {
 	}
 	t.Cleanup(e.audit)
 }
+
+// Requests that reach etcd when their sender has long lost everything change
+// nothing: the write is refused, and no entry comes to stand that nobody owns.
+func TestRequestsThatComeLate(t *testing.T) {
+	need(t)
+	t.Parallel()
+	e := startEtcd(t, 1)
+	p := startProxy(t, e.members[0].url)
+	a := startHolder(t, p.url, "a", "-ttl", shortTTL.String())
+	b := startHolder(t, e.endpoints(), "b", "-ttl", shortTTL.String())
+	old := a.lock("n", "exclusive")
+	a.lock("up", "shared")
+	a.lock("down", "exclusive")
+	b.tell("lock n exclusive -1 next")
+	e.queued("n", 2)
+	release := p.hold()
+	at := time.Now()
+	a.tell("write n late")
+	a.tell("lock m exclusive -1 late")
+	a.tell("upgrade up 0s")
+	a.tell("downgrade down")
+	ended := a.hear("ended", 10*time.Second)
+	got := b.hear("acquired", 10*time.Second)
+	b.tell("write n mine")
+	b.hear("wrote", 5*time.Second)
+	t.Logf("requests were held back: a was told after %s, b had the lock after %s",
+		ended.At.Sub(at).Round(time.Millisecond), got.At.Sub(at).Round(time.Millisecond))
+	if !ended.Lost || !ended.At.Before(got.At) {
+		t.Errorf("a was told %q after b had the lock", ended.Err)
+	}
+	release()
+	if w := a.hear("wrote", 10*time.Second); !w.Lost {
+		t.Errorf("the late write: %q", w.Err)
+	}
+	if r := a.hear("refused", 10*time.Second); !r.Lost {
+		t.Errorf("the late request: %q", r.Err)
+	}
+	// Behind all of them on the same way, so that they have arrived.
+	c := startHolder(t, p.url, "c")
+	c.lock("behind", "exclusive")
+	c.close()
+	b.tell("release n")
+	b.hear("released", 5*time.Second)
+	e.none("locks/", shortTTL+election)
+	if n := e.writers("n"); n[old.Ticket] != 0 || n[got.Ticket] != 1 {
+		t.Errorf("writes by ticket: %v", n)
+	}
+	b.close()
+	e.audit()
+}
