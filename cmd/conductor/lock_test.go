@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -36,6 +35,7 @@ func TestMain(m *testing.M) {
 type lab struct {
 	t        *testing.T
 	client   *clientv3.Client
+	server   *embedetcd.Server
 	endpoint string
 	node     *node.Node
 }
@@ -52,7 +52,7 @@ func newLab(t *testing.T) *lab {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { client.Close() })
-	l := &lab{t, client, server.Endpoint(), &node.Node{Name: "n1", Driver: "fake-hardware"}}
+	l := &lab{t, client, server, server.Endpoint(), &node.Node{Name: "n1", Driver: "fake-hardware"}}
 	if err := node.NewStore(client, lease.DefaultRoot).Create(t.Context(), l.node); err != nil {
 		t.Fatal(err)
 	}
@@ -276,48 +276,5 @@ func TestLockWatch(t *testing.T) {
 	_ = cmd.Process.Signal(os.Interrupt)
 	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != exitOK {
 		t.Errorf("interrupted: got %v, want 0: it was asked to end", err)
-	}
-}
-
-// After kill -9 a conductor on the same directory is back at once, without
-// waiting for the lease of the dead one.
-func TestServeAfterKill(t *testing.T) {
-	l := newLab(t)
-	dir := t.TempDir()
-	serve := func() (*exec.Cmd, string) {
-		cmd := exec.Command(os.Args[0], "serve", "--data-dir", dir, "--host", "c1", "--listen", "127.0.0.1:0", "--etcd-endpoints", l.endpoint, "--lease-ttl", "60s")
-		cmd.Env = append(os.Environ(), asProgram+"=1")
-		pipe, err := cmd.StderrPipe()
-		if err == nil {
-			err = cmd.Start()
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-		var log bytes.Buffer
-		for lines := bufio.NewScanner(pipe); lines.Scan(); {
-			log.Write(append(lines.Bytes(), '\n'))
-			if url, _ := servedAt(lines.Text()); url != "" {
-				return cmd, log.String()
-			}
-		}
-		t.Fatalf("serve ended: %s", &log)
-		return nil, ""
-	}
-	first, log := serve()
-	if strings.Contains(log, "earlier process") {
-		t.Errorf("the first: got %s", log)
-	}
-	if err := first.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = first.Wait()
-	second, log := serve()
-	if !strings.Contains(log, "ended the locks of an earlier process") {
-		t.Errorf("the second: got %s", log)
-	}
-	if err := second.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
 	}
 }
