@@ -65,6 +65,29 @@ func TestH3LateWriteOfADeadHolder(t *testing.T) {
 	})
 }
 
+// H3: so does a release with a final write.
+func TestH3LateReleaseOfADeadHolder(t *testing.T) {
+	inLab(t, func(b *lab) {
+		a, next := b.session("a"), b.session("b")
+		l := b.acquire(a, lease.Request{Name: "n"})
+		waiter := b.later(next, lease.Request{Name: "n", Wait: lease.Patient})
+		b.queued("n", 2)
+		b.etcd.SetNetwork("a", leasetest.Network{Request: func(leasetest.Call) leasetest.Fate {
+			return leasetest.Fate{Delay: 25 * time.Second}
+		}})
+		b.want(l.Release(b.Context(), b.put("nodes/n", "late")), context.DeadlineExceeded)
+		o := <-waiter
+		b.want(o.err, nil)
+		_, err := o.lock.Commit(b.Context(), b.put("nodes/n", "by the owner"))
+		b.want(err, nil)
+		time.Sleep(time.Minute)
+		b.want(o.lock.Check(), nil)
+		if got := b.get(b.root + "nodes/n"); got != "by the owner" {
+			b.Errorf("record = %q", got)
+		}
+	})
+}
+
 // H4: an upgrade that is asked for and not granted is no right to write.
 func TestH4NoWriteWhileWaiting(t *testing.T) {
 	inLab(t, func(b *lab) {

@@ -491,3 +491,41 @@ func TestDowngradeBesideAFleetingNewcomer(t *testing.T) {
 		b.want(l.Downgrade(b.Context(), w), nil)
 	})
 }
+
+// A waiter that gives up leaves the holder's intent alone.
+func TestIntentOutlivesALeavingWaiter(t *testing.T) {
+	inLab(t, func(b *lab) {
+		l := b.acquire(b.session("a"), lease.Request{Name: "n", Purpose: "deploy"})
+		_, err := b.session("b").Acquire(b.Context(), lease.Request{Name: "n", Wait: time.Second})
+		b.want(err, lease.ErrHeld)
+		if got := b.get(b.root + "intents/n"); got == "" {
+			b.Error("the holder's intent is gone")
+		}
+		b.release(l)
+		b.clean("n")
+	})
+}
+
+// A try whose mirror has not heard of the holder yet is refused by etcd.
+func TestTryAgainstAStaleView(t *testing.T) {
+	inLab(t, func(b *lab) {
+		a, other := b.session("a"), b.session("b")
+		b.etcd.SetNetwork("b", leasetest.Network{Answer: func(c leasetest.Call) leasetest.Fate {
+			if c.Method == "Watch" {
+				return leasetest.Fate{Delay: time.Minute}
+			}
+			return leasetest.Fate{}
+		}})
+		for _, mode := range []lease.Mode{lease.Exclusive, lease.Shared} {
+			l := b.acquire(a, lease.Request{Name: string(mode), Mode: mode})
+			start := time.Now()
+			_, err := other.Acquire(b.Context(), lease.Request{Name: string(mode)})
+			b.want(err, lease.ErrHeld)
+			if took := time.Since(start); took > time.Second {
+				b.Errorf("a try took %s", took)
+			}
+			b.queued(string(mode), 1)
+			b.release(l)
+		}
+	})
+}
