@@ -25,6 +25,7 @@ type running struct {
 	wait          patience
 	purpose, host string
 	ttl, margin   time.Duration
+	settle        bool
 }
 
 func (l *lockVerbs) runCommand() *cobra.Command {
@@ -46,7 +47,8 @@ In its environment: CONDUCTOR_LOCK_KEY and CONDUCTOR_LOCK_REV (key and create
 revision of the lock in etcd, for a compare in a transaction; also as ETCD_LOCK_KEY
 and ETCD_LOCK_REV) and CONDUCTOR_LOCK_TOKEN, a number that grows from holder to holder.`,
 		Example: `  conductor lock run r1-u01 --purpose "firmware by hand" -- ipmitool -H 192.0.2.11 mc info
-  conductor lock run r1-u01 --wait 30s --mode shared -- ./check.sh`,
+  conductor lock run r1-u01 --wait 30s --mode shared -- ./check.sh
+  conductor lock run r1-u01 --settle -- ipmitool -H 192.0.2.11 power status`,
 		Args: func(c *cobra.Command, args []string) error {
 			if c.ArgsLenAtDash() != 1 || len(args) < 2 {
 				return usage(fmt.Errorf("want %s", c.UseLine()))
@@ -62,6 +64,8 @@ and ETCD_LOCK_REV) and CONDUCTOR_LOCK_TOKEN, a number that grows from holder to 
 	f.StringVar(&r.host, "holder", host, "who others are told has the lock")
 	f.DurationVar(&r.ttl, "lease-ttl", 15*time.Second, "how long the lock outlives a dead holder")
 	f.DurationVar(&r.margin, "lease-margin", 0, "how long before its end a lease is no longer trusted (0: a third of it)")
+	f.BoolVar(&r.settle, "settle", false, "if the command succeeds, what a dead holder left undone counts as dealt with")
+	annotate(f, "settle", fromCommandLineOnly)
 	return c
 }
 
@@ -161,6 +165,9 @@ func (r *running) hold(ctx context.Context, k cluster, lock *lease.Lock, name, p
 	ended := c.run(lock.Context())
 	if errors.Is(ended, lease.ErrLost) {
 		return &codeError{code: exitLost} // the reason has been told
+	}
+	if r.settle && ended == nil {
+		lock.Settle()
 	}
 	if err := lock.Release(ctx, lease.Write{}); errors.Is(err, lease.ErrLost) {
 		return fmt.Errorf("%w, before %s had ended", err, args[0])

@@ -245,8 +245,20 @@ func TestLockRunKilled(t *testing.T) {
 	if code, _, errs := runAs(t, l.env(), "lock", "break", "n1", "--reason", "test", "--yes", "--revision", rev); code != exitOK && code != exitConflict {
 		t.Errorf("break: got code %d: %s", code, errs)
 	}
-	if v := l.shown(); len(v.Holders) != 0 || !v.Abandoned {
-		t.Errorf("got %+v, want a free lock and work that was cut off", v)
+	for _, step := range []struct {
+		command   string
+		abandoned bool
+	}{{"false", true}, {"true", false}} {
+		if v := l.shown(); len(v.Holders) != 0 || !v.Abandoned {
+			t.Errorf("got %+v, want a free lock and work that was cut off", v)
+		}
+		_, _, errs := runAs(t, l.env(), "lock", "run", "--settle", "n1", "--", step.command)
+		if !strings.Contains(errs, "was cut off") {
+			t.Errorf("the next holder was told %q", errs)
+		}
+		if v := l.shown(); v.Abandoned != step.abandoned {
+			t.Errorf("settled by %s: got abandoned %t, want %t", step.command, v.Abandoned, step.abandoned)
+		}
 	}
 }
 

@@ -26,7 +26,7 @@ var powerVerbs = []struct {
 func (n *nodeVerbs) powerCommand() *cobra.Command {
 	c := group("power", "Switch nodes on and off")
 	var wait time.Duration
-	c.PersistentFlags().DurationVar(&wait, "wait", 0, "wait until the state is reached, at most so long")
+	c.PersistentFlags().DurationVar(&wait, "wait", 0, "wait until the state is reached; --wait=1m: at most so long")
 	c.PersistentFlags().Lookup("wait").NoOptDefVal = "10m"
 	for _, v := range powerVerbs {
 		c.AddCommand(&cobra.Command{
