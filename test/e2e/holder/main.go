@@ -17,6 +17,8 @@
 //	cycles NAME N                  N times: lock with the records read, release with a write
 //	handoffs NAME N                N requests in a queue, handed from one to the next
 //	conversions NAME N             N times: upgrade, downgrade
+//	churn PREFIX N                 anything at all on N names, until "stop"
+//	stop                           end the churn
 //	metrics                        the counters that tests look at
 //	close                          end the session in order, and the process with it
 //
@@ -49,6 +51,8 @@ type holder struct {
 	client   *clientv3.Client
 	root     string
 	registry *prometheus.Registry
+	ttl      time.Duration
+	stop     chan struct{} // closed by "stop"
 
 	mu    sync.Mutex
 	locks map[string]*lease.Lock // by name
@@ -76,7 +80,7 @@ func run() error {
 		return err
 	}
 	h := &holder{
-		client: client, root: *root, registry: prometheus.NewRegistry(),
+		client: client, root: *root, registry: prometheus.NewRegistry(), ttl: *ttl, stop: make(chan struct{}),
 		locks: map[string]*lease.Lock{}, out: json.NewEncoder(os.Stdout),
 	}
 	ctx := context.Background()
@@ -149,8 +153,12 @@ func text(err error) string {
 
 // obey carries one order out.
 func (h *holder) obey(ctx context.Context, order string, args []string) error {
-	if order == "metrics" {
+	switch order {
+	case "metrics":
 		return h.metrics()
+	case "stop":
+		close(h.stop)
+		return nil
 	}
 	if len(args) == 0 {
 		return errors.New("which name?")
@@ -159,13 +167,14 @@ func (h *holder) obey(ctx context.Context, order string, args []string) error {
 	switch order {
 	case "lock":
 		return h.lock(ctx, name, args)
-	case "contend", "many", "cycles", "handoffs", "conversions":
+	case "contend", "many", "cycles", "handoffs", "conversions", "churn":
 		n, err := strconv.Atoi(strings.Join(args, " "))
 		if err != nil {
 			return err
 		}
 		return map[string]func(context.Context, string, int) error{
 			"contend": h.contend, "many": h.many, "cycles": h.cycles, "handoffs": h.handoffs, "conversions": h.conversions,
+			"churn": h.churn,
 		}[order](ctx, name, n)
 	}
 	h.mu.Lock()
