@@ -87,7 +87,7 @@ func (b *breaking) run(ctx context.Context, k cluster, ref string) error {
 		}
 	}
 	if !b.yes && !b.confirmed(e) {
-		return errInterrupted
+		return &kindError{errInterrupted, errors.New("nothing was broken")}
 	}
 	end, cancel := b.timed(ctx)
 	defer cancel()

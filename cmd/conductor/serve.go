@@ -116,6 +116,7 @@ func (o *serveOptions) run(ctx context.Context, w io.Writer) error {
 			o.ready(s.url())
 		}
 		err = s.wait(ctx)
+		log.InfoContext(ctx, "stopping: the work that runs may end, locks are given back then", "timeout", o.shutdown, "err", err)
 		defer log.InfoContext(ctx, "stopped")
 	}
 	s.stop(ctx)
