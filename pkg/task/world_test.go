@@ -77,6 +77,7 @@ func (w *world) conductor(name string, change ...func(*task.Config)) *conductor 
 	if err != nil {
 		w.Fatal(err)
 	}
+	synctest.Wait() // until it watches
 	c := &conductor{w: w, name: name, session: s}
 	cfg := task.Config{
 		Client: client, Sessions: s, Hardware: hardwaretest.Registry(w.bmc), Notify: c.note,
@@ -238,14 +239,17 @@ type change struct {
 // history is all that happened below a prefix since etcd began, in order.
 func (w *world) history(prefix string) []change {
 	w.Helper()
-	w.put("end", time.Now().String())
+	end, err := w.admin.Put(w.Context(), lease.DefaultRoot+"end", "")
+	if err != nil {
+		w.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	var all []change
 	for r := range w.admin.Watch(ctx, lease.DefaultRoot, clientv3.WithPrefix(), clientv3.WithRev(1)) {
 		for _, ev := range r.Events {
 			key := strings.TrimPrefix(string(ev.Kv.Key), lease.DefaultRoot)
-			if key == "end" && ev.Kv.ModRevision == w.etcd.Revision() {
+			if key == "end" && ev.Kv.ModRevision == end.Header.Revision {
 				return all
 			}
 			if strings.HasPrefix(key, prefix) {
