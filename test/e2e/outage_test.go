@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -182,4 +183,32 @@ func TestCompaction(t *testing.T) {
 	a.close()
 	b.close()
 	e.audit()
+}
+
+// A conductor can be stopped, and a command ends, also when etcd is away for good.
+func TestStopWithoutEtcd(t *testing.T) {
+	need(t)
+	t.Parallel()
+	e := startEtcd(t, 1)
+	ttl := []string{"--lease-ttl", "6s"}
+	e.create("n1")
+	c := serve(t, "c", append(ttl, "--etcd-endpoints", e.endpoints())...)
+	run := e.startRun(ttl, "n1", "sh", "-c", "echo up; read line; exit 9")
+	run.line(run.out, "up", 10*time.Second)
+	e.members[0].kill()
+	at := time.Now()
+	_ = run.stdin.Close()
+	r := run.finish(30 * time.Second)
+	took := time.Since(at)
+	at = time.Now()
+	c.signal(syscall.SIGTERM)
+	code := c.exit(30 * time.Second)
+	t.Logf("without etcd (TTL 6s): lock run ended %s after its command, with its code %d; serve ended %s after SIGTERM, with exit code %d",
+		took.Round(time.Millisecond), r.code, time.Since(at).Round(time.Millisecond), code)
+	if r.code != 9 && r.code != 7 {
+		t.Errorf("lock run: %s", r)
+	}
+	if code != 0 {
+		t.Errorf("serve ended with exit code %d", code)
+	}
 }
