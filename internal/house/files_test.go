@@ -116,7 +116,8 @@ func checkFiles(tree fs.FS, files []string) []string {
 // sleeps returns where test files call time.Sleep in vain. It is allowed in a
 // file that uses testing/synctest, in whose bubbles it costs nothing; and in a
 // loop, as the pause between two looks, if another file of that directory uses
-// synctest: then it is a contract that is tested in a bubble and for real.
+// synctest: then it is a contract that is tested in a bubble and for real. What
+// is given to a function that does nothing but enter a bubble is in the bubble.
 func sleeps(tests map[string][]byte) []string {
 	fset := token.NewFileSet()
 	files, bubbles := map[string]*ast.File{}, map[string]bool{}
@@ -132,6 +133,14 @@ func sleeps(tests map[string][]byte) []string {
 			}
 		}
 	}
+	enter := map[string]bool{} // directory/function
+	for name, file := range files {
+		for _, decl := range file.Decls {
+			if f, ok := decl.(*ast.FuncDecl); ok && f.Recv == nil && entersBubble(f) {
+				enter[path.Join(path.Dir(name), f.Name.Name)] = true
+			}
+		}
+	}
 	var where []string
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		if bubbles[name] {
@@ -141,6 +150,10 @@ func sleeps(tests map[string][]byte) []string {
 			switch n := n.(type) {
 			case *ast.ForStmt:
 				return !bubbles[path.Dir(name)]
+			case *ast.CallExpr:
+				if f, ok := n.Fun.(*ast.Ident); ok && enter[path.Join(path.Dir(name), f.Name)] {
+					return false
+				}
 			case *ast.SelectorExpr:
 				if pkg, ok := n.X.(*ast.Ident); ok && pkg.Name == "time" && n.Sel.Name == "Sleep" {
 					where = append(where, fset.Position(n.Pos()).String())
@@ -150,4 +163,25 @@ func sleeps(tests map[string][]byte) []string {
 		})
 	}
 	return where
+}
+
+// entersBubble says whether the last thing that a function does is synctest.Test.
+func entersBubble(f *ast.FuncDecl) bool {
+	if f.Body == nil || len(f.Body.List) == 0 {
+		return false
+	}
+	last, ok := f.Body.List[len(f.Body.List)-1].(*ast.ExprStmt)
+	if !ok {
+		return false
+	}
+	call, ok := last.X.(*ast.CallExpr)
+	if !ok {
+		return false
+	}
+	sel, ok := call.Fun.(*ast.SelectorExpr)
+	if !ok {
+		return false
+	}
+	pkg, ok := sel.X.(*ast.Ident)
+	return ok && pkg.Name == "synctest" && sel.Sel.Name == "Test"
 }

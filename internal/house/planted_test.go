@@ -1,6 +1,7 @@
 package house
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -48,9 +49,10 @@ func TestFilesCheckerFindsWhatIsPlanted(t *testing.T) {
 
 // Whether a sleep is in vain can depend on the other files of its directory.
 func TestSleepsBesideABubble(t *testing.T) {
-	const bubble = "package p\n\nimport \"testing/synctest\"\n"
+	const bubble = "package p\n\nimport \"testing/synctest\"\n\nfunc in(f func()) {\nsynctest.Test(nil, f)\n}\nfunc both(f func()) {\nsynctest.Test(nil, f)\nf()\n}\n"
 	const polling = "package p\n\nimport \"time\"\n\nfunc f(ok func() bool) {\nfor !ok() {\ntime.Sleep(1)\n}\n}\n"
 	const sleeping = "package p\n\nimport \"time\"\n\nfunc f() { time.Sleep(1) }\n"
+	const given = "package p\n\nimport \"time\"\n\nfunc f() {\n%s(func() { time.Sleep(1) })\n}\n"
 	tests := []struct {
 		name, beside, text string
 		want               int
@@ -58,6 +60,9 @@ func TestSleepsBesideABubble(t *testing.T) {
 		{"polling beside a bubble", "p/bubble_test.go", polling, 0},
 		{"sleeping beside a bubble", "p/bubble_test.go", sleeping, 1},
 		{"polling, the bubble is elsewhere", "q/bubble_test.go", polling, 1},
+		{"sleeping in a bubble that another file enters", "p/bubble_test.go", fmt.Sprintf(given, "in"), 0},
+		{"sleeping in what is run in a bubble and without", "p/bubble_test.go", fmt.Sprintf(given, "both"), 1},
+		{"sleeping in a bubble of another directory", "q/bubble_test.go", fmt.Sprintf(given, "in"), 1},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
