@@ -120,10 +120,13 @@ func TestH5TokensFollowTheGrants(t *testing.T) {
 		if err := l.Upgrade(b.Context(), "", 0); err != nil {
 			b.Fatal(err)
 		}
-		up := l.Token()
+		slot := b.queued("n", 2).Upgrade.Create
+		if l.Token() < lease.Token(slot) {
+			b.Errorf("token %d of the upgrade of revision %d", l.Token(), slot)
+		}
 		b.release(l)
-		if o := <-waiter; o.err != nil || o.lock.Token() <= up {
-			b.Errorf("waiter: %v, after token %d", o, up)
+		if o := <-waiter; o.err != nil || o.lock.Token() <= l.Token() {
+			b.Errorf("waiter: %v, after token %d", o, l.Token())
 		}
 	})
 }
@@ -259,6 +262,38 @@ func TestH12CompactionWhileWaiting(t *testing.T) {
 	})
 }
 
+// H14: an upgrade that was asked for when a writer waited arrives when the reader behind it holds.
+func TestH14UpgradeFromAStaleView(t *testing.T) {
+	inLab(t, func(b *lab) {
+		h := follow(b, b.etcd.Client("history"), b.root, nil)
+		a, writer, reader := b.session("a"), b.session("b"), b.session("c")
+		l := b.acquire(a, lease.Request{Name: "n", Mode: lease.Shared})
+		gone := b.later(writer, lease.Request{Name: "n", Wait: 3 * time.Second})
+		b.queued("n", 2)
+		behind := b.later(reader, lease.Request{Name: "n", Mode: lease.Shared, Wait: lease.Patient})
+		b.queued("n", 3)
+		b.etcd.SetNetwork("a", leasetest.Network{Request: func(c leasetest.Call) leasetest.Fate {
+			if r, ok := c.Request.(*pb.TxnRequest); ok && len(r.Compare) > 0 {
+				return leasetest.Fate{Delay: 4 * time.Second}
+			}
+			return leasetest.Fate{}
+		}})
+		up := make(chan error, 1)
+		go func() { up <- l.Upgrade(b.Context(), "up", lease.Patient) }()
+		b.want((<-gone).err, lease.ErrHeld)
+		r := <-behind
+		b.want(r.err, nil)
+		time.Sleep(20 * time.Second)
+		b.want(r.lock.Check(), nil)
+		b.release(r.lock)
+		b.want(<-up, nil)
+		b.release(l)
+		for _, w := range h.finish(b.Context()) {
+			b.Error(w)
+		}
+	})
+}
+
 // H15: of two upgraders one wins, in whatever order their requests arrive, and nobody waits for ever.
 func TestH15TwoUpgraders(t *testing.T) {
 	delays := []time.Duration{0, 10, 20, 30}
@@ -390,7 +425,7 @@ func TestH18OneShardLost(t *testing.T) {
 			b.Fatal(err)
 		}
 		for _, l := range ls {
-			<-l.Context().Done()
+			b.until(5*time.Second, "all are lost", func() bool { return l.Context().Err() != nil })
 			b.want(cause(l), lease.ErrLost)
 		}
 	})

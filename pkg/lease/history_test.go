@@ -215,6 +215,9 @@ func (h *history) derive(name string) {
 	}
 	seen := map[string]bool{}
 	for _, e := range q.Entries {
+		if u := q.Upgrade; u != nil && e.Ticket != u.Ticket && e.Rank < u.Barrier && now[e.Ticket+e.Key] == "" {
+			h.fail("the upgrade of %s on %s waits for %s, who waits for it", u.Ticket, name, e.Ticket)
+		}
 		if e.Ticket != "" && seen[e.Ticket] {
 			h.fail("%s has two entries on %s", e.Ticket, name)
 		}

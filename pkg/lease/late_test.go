@@ -274,6 +274,7 @@ func TestUpgradeWhileTheOldSlotIsBeingDropped(t *testing.T) {
 		r := b.acquire(other, lease.Request{Name: "n", Mode: lease.Shared})
 		b.spoil("a", [2]leasetest.Fate{}, [2]leasetest.Fate{lost, lost}, [2]leasetest.Fate{{Delay: 12 * time.Second}, {}})
 		b.want(l.Upgrade(b.Context(), "one", time.Second), lease.ErrHeld) // and the drop is lost
+		time.Sleep(100 * time.Millisecond)                                // the next drop is on its way
 		b.release(r)
 		b.want(l.Upgrade(b.Context(), "two", lease.Patient), nil)
 		for i := range 30 {

@@ -111,7 +111,6 @@ func (s *Session) place(ctx context.Context, n int) (*shard, error) {
 	}
 }
 
-
 // keep renews all leases every TTL/4. A renewal may take as long as TTL/2 to be answered: the
 // next one does not wait for it, and trust counts from its sending, so a slow etcd costs trust
 // but not the session. It runs outside every pool and is the last of the session to stop.

@@ -133,13 +133,19 @@ func simulate(t *testing.T, seed uint64, total *tally) {
 	}
 }
 
-// network does not double a request for several locks, of which the client would have to know to
-// be safe from a copy that comes after a downgrade. No network does: a second copy is the client's.
+// network does not double a request whose second copy the client would have to know of: one for
+// several locks, which may come after a downgrade, and one that writes a record, whose answer may
+// be that of the second copy. No network does: a second copy is always the client's.
 func network(n leasetest.Network) leasetest.Network {
 	seeded := n.Request
 	n.Request = func(c leasetest.Call) leasetest.Fate {
 		f := seeded(c)
-		if r, ok := c.Request.(*pb.TxnRequest); ok && len(r.Success) > 0 && r.Success[len(r.Success)-1].GetRequestTxn() != nil {
+		r, ok := c.Request.(*pb.TxnRequest)
+		if !ok || len(r.Success) == 0 {
+			return f
+		}
+		last := r.Success[len(r.Success)-1]
+		if last.GetRequestTxn() != nil || strings.HasPrefix(string(last.GetRequestPut().GetKey()), simRoot+"nodes/") {
 			f.Again = 0
 		}
 		return f
