@@ -119,11 +119,13 @@ func (s *Session) keep() {
 	defer tick.Stop()
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	for {
-		select {
-		case <-s.ctx.Done():
-			return
-		case <-tick.C:
+	for late := s.Trust() < s.cfg.TTL/2; ; late = false { // late: the grant itself took long
+		if !late {
+			select {
+			case <-s.ctx.Done():
+				return
+			case <-tick.C:
+			}
 		}
 		if s.cfg.Healthy != nil {
 			if err := s.cfg.Healthy(); err != nil {
