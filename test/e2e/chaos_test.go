@@ -99,6 +99,12 @@ func TestChaos(t *testing.T) {
 		}
 	}
 
+	// The end begins when etcd is well and each session has had time to notice: one that closes
+	// while etcd is silent leaves its locks to run out, and says so.
+	for _, m := range e.members {
+		m.healthy(t)
+	}
+	<-time.After(shortTTL)
 	total := map[string]float64{}
 	for _, c := range cs {
 		c.tell("stop")
