@@ -294,6 +294,38 @@ func TestH14UpgradeFromAStaleView(t *testing.T) {
 	})
 }
 
+// H14: a wake-up that is left over from an earlier upgrade proves nothing for the next one.
+func TestH14WakeUpOfAnEarlierUpgrade(t *testing.T) {
+	inLab(t, func(b *lab) {
+		shared := lease.Request{Name: "n", Mode: lease.Shared, Wait: lease.Patient}
+		a, other := b.session("a"), b.session("b")
+		l, r := b.acquire(a, shared), b.acquire(other, shared)
+		up := make(chan error, 1)
+		upgrade := func() { up <- l.Upgrade(b.Context(), "up", lease.Patient) }
+		go upgrade()
+		b.until(time.Second, "the slot stands", func() bool { return b.queued("n", 2).Upgrade != nil })
+		b.etcd.SetNetwork("a", leasetest.Network{Request: func(c leasetest.Call) leasetest.Fate {
+			return leasetest.Fate{Delay: time.Second} // the proof takes its time
+		}})
+		b.release(r)
+		behind := b.later(other, shared) // an event while the proof is under way
+		b.want(<-up, nil)
+		b.etcd.SetNetwork("a", leasetest.Network{})
+		b.want(l.Downgrade(b.Context(), lease.Write{}), nil)
+		next := <-behind
+		b.want(next.err, nil)
+		go upgrade()
+		time.Sleep(10 * time.Second)
+		select {
+		case err := <-up:
+			b.Errorf("upgraded beside a reader: %v", err)
+		default:
+			b.release(next.lock)
+			b.want(<-up, nil)
+		}
+	})
+}
+
 // H15: of two upgraders one wins, in whatever order their requests arrive, and nobody waits for ever.
 func TestH15TwoUpgraders(t *testing.T) {
 	delays := []time.Duration{0, 10, 20, 30}

@@ -381,6 +381,7 @@ func TestOwnEntryNeverSeen(t *testing.T) {
 			return leasetest.Fate{Lost: ok && len(r.Events) > 0}
 		}})
 		l := b.acquire(a, lease.Request{Name: "n"})
+		time.Sleep(time.Millisecond) // the event has come and gone
 		b.etcd.SetNetwork("a", leasetest.Network{})
 		waiter := b.later(b.session("b"), lease.Request{Name: "n", Wait: lease.Patient})
 		b.queued("n", 2)

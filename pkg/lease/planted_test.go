@@ -74,7 +74,7 @@ var plantedBugs = []planted{
 		text: "v.Mode, v.Ticket = Exclusive, l.ticket",
 	},
 	{
-		name: "an earlier slot of the lock proves the present one", file: "wait.go", test: "TestSimulate", seeds: 400,
+		name: "an earlier slot of the lock proves the present one", file: "wait.go", test: "TestH14WakeUpOfAnEarlierUpgrade",
 		old:  "if l.slot != 0 && (q.Upgrade == nil || q.Upgrade.Create != l.slot) {",
 		text: "if l.slot < 0 {",
 	},
