@@ -101,7 +101,7 @@ func TestUpgrade(t *testing.T) {
 			seen = s.Node().ProvisionState
 			return nil
 		})
-		w.want(c.Shared(w.Context(), in(id, ""), nil), lease.ErrHeld)
+		w.want(c.Shared(w.Context(), in(id, ""), looks), lease.ErrHeld)
 		time.Sleep(time.Hour + time.Second)
 		same(w, "state", w.stored(id).ProvisionState, node.StateActive)
 		w.free(id)

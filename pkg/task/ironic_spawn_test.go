@@ -23,11 +23,23 @@ func (c *conductor) fill() (free func()) {
 	end := make(chan struct{})
 	for range 3 {
 		c.must(c.w.node(""), func(_ context.Context, x *task.Exclusive) error {
-			x.SpawnAfter("fill", func(ctx context.Context, _ *task.Exclusive) error { <-end; return nil })
+			x.SpawnAfter("fill", until(end))
 			return nil
 		})
 	}
 	return func() { close(end); synctest.Wait() }
+}
+
+// until is work that goes on until end is closed.
+func until(end <-chan struct{}) func(context.Context, *task.Exclusive) error {
+	return func(ctx context.Context, _ *task.Exclusive) error {
+		select {
+		case <-end:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 }
 
 // TestIronicSpawn goes on with the numbers of background work.

@@ -18,7 +18,7 @@ func (c *conductor) occupy(unreserved bool, end <-chan struct{}) (n int) {
 		r := task.Request{Node: c.w.node(""), Unreserved: unreserved}
 		start := time.Now()
 		err := c.Exclusive(c.w.Context(), r, func(_ context.Context, x *task.Exclusive) error {
-			x.SpawnAfter("", func(context.Context, *task.Exclusive) error { <-end; return nil })
+			x.SpawnAfter("", until(end))
 			return nil
 		})
 		if err != nil {

@@ -303,4 +303,6 @@ func in(id node.ID, purpose string) task.Request { return task.Request{Node: id,
 
 func nothing(context.Context, *task.Exclusive) error { return nil }
 
+func looks(context.Context, *task.Shared) error { return nil }
+
 var errBody = errors.New("the body failed")
