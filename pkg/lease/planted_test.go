@@ -54,22 +54,22 @@ var plantedBugs = []planted{
 		text: "if l.slot != 0 && l.mode == \"\" {",
 	},
 	{
-		name: "an upgrade does not mind newcomers", file: "convert.go", test: "TestSimulate", seeds: 400,
+		name: "an upgrade does not mind newcomers", file: "upgrade.go", test: "TestSimulate", seeds: 400,
 		old:  "\t\tclientv3.Compare(clientv3.ModRevision(keys.queue(l.name)), \"<\", view.Revision+1).WithPrefix(),\n",
 		text: "",
 	},
 	{
-		name: "an upgrade does not mind its first waiter", file: "convert.go", test: "TestH14UpgradeFromAStaleView",
+		name: "an upgrade does not mind its first waiter", file: "upgrade.go", test: "TestH14UpgradeFromAStaleView",
 		old:  "\t\t\tclientv3.Compare(clientv3.CreateRevision(f.Key), \"=\", f.Create),\n\t\t\tclientv3.Compare(clientv3.ModRevision(f.Key), \"=\", f.Mod),\n",
 		text: "",
 	},
 	{
-		name: "the barrier is not before the first waiter", file: "convert.go", test: "TestUpgradeGoesBeforeWaitersAndReadsAnew",
+		name: "the barrier is not before the first waiter", file: "upgrade.go", test: "TestUpgradeGoesBeforeWaitersAndReadsAnew",
 		old:  "\t\tv.Barrier = f.Rank\n",
 		text: "",
 	},
 	{
-		name: "a new purpose forgets the barrier", file: "convert.go", test: "TestRenameKeepsTheBarrier",
+		name: "a new purpose forgets the barrier", file: "upgrade.go", test: "TestRenameKeepsTheBarrier",
 		old:  "v.Mode, v.Ticket, v.Barrier = Exclusive, l.ticket, l.barrier",
 		text: "v.Mode, v.Ticket = Exclusive, l.ticket",
 	},
@@ -94,12 +94,12 @@ var plantedBugs = []planted{
 		text: "\tif l.doubt && l.name == \"\" {",
 	},
 	{
-		name: "an upgrade given up does not mind late copies", file: "convert.go", test: "TestH13LateSlot",
+		name: "an upgrade given up does not mind late copies", file: "upgrade.go", test: "TestH13LateSlot",
 		old:  "\t\tops := l.unslot(true, l.touch())\n\t\tl.mu.Unlock()\n\t\tl.s.finish(",
 		text: "\t\tops := l.unslot(true)\n\t\tl.mu.Unlock()\n\t\tl.s.finish(",
 	},
 	{
-		name: "an upgrade does not wait for the old slot to go", file: "convert.go", test: "TestUpgradeWhileTheOldSlotIsBeingDropped",
+		name: "an upgrade does not wait for the old slot to go", file: "upgrade.go", test: "TestUpgradeWhileTheOldSlotIsBeingDropped",
 		old:  "\tdropping := l.dropping\n",
 		text: "\tvar dropping chan struct{}\n",
 	},
@@ -134,7 +134,7 @@ var plantedBugs = []planted{
 		text: "case !open:",
 	},
 	{
-		name: "a try enters whatever stands there", file: "acquire.go", test: "TestTryAgainstAStaleView",
+		name: "a try enters whatever stands there", file: "enter.go", test: "TestTryAgainstAStaleView",
 		old:  "\tif try {\n\t\tifs =",
 		text: "\tif try && l.name == \"\" {\n\t\tifs =",
 	},
@@ -144,12 +144,12 @@ var plantedBugs = []planted{
 		text: "\t\t\treturn\n\t\tcase err == nil:",
 	},
 	{
-		name: "a downgrade does not mind foreign lockers", file: "convert.go", test: "TestForeignLockers",
+		name: "a downgrade does not mind foreign lockers", file: "downgrade.go", test: "TestForeignLockers",
 		old:  "if _, foreign := newcomers(view, seen); foreign {",
 		text: "if _, foreign := newcomers(view, seen); foreign && l.name == \"\" {",
 	},
 	{
-		name: "the token is the create revision", file: "acquire.go", test: "TestH5TokensFollowTheGrants",
+		name: "the token is the create revision", file: "enter.go", test: "TestH5TokensFollowTheGrants",
 		old:  "l.token = Token(st.queue.Revision)",
 		text: "l.token = Token(l.create)",
 	},

@@ -169,7 +169,7 @@ func (q *Queue) find(ticket string) *Entry {
 //
 // Stability: what is granted at one revision is granted at every later one until it is deleted.
 // Appending, deleting and weakening an entry cannot break this; placing a slot could, and
-// therefore carries compares (see convert.go). Hence any read of any revision that shows an
+// therefore carries compares (see upgrade.go). Hence any read of any revision that shows an
 // entry granted is a proof, however stale.
 func (q *Queue) granted() int {
 	for i, e := range q.Entries {

@@ -1,0 +1,154 @@
+package lease
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// enter puts the entries into their queues, once, however often the request had to be sent.
+func (s *Session) enter(ctx context.Context, ls []*Lock, try bool) (err error) {
+	doubt := false // a copy of the request may still be under way
+	defer func() {
+		if err != nil && doubt {
+			s.abandon(ls)
+		}
+	}()
+	for {
+		s.mu.Lock()
+		mod := s.mod
+		s.mu.Unlock()
+		ifs := []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(s.key), "=", mod)}
+		then, els := []clientv3.Op{}, []clientv3.Op{clientv3.OpGet(s.key)}
+		for _, l := range ls {
+			c, t, e := l.entering(try)
+			ifs = append(ifs, c...)
+			if len(ls) == 1 { // it may stand in the other mode, downgraded, when a late copy comes
+				ifs = append(ifs, clientv3.Compare(clientv3.CreateRevision(s.keys.entry(l.name, Shared, l.ticket)), "=", 0))
+			} else { // within the limit of operations per level
+				t, e = []clientv3.Op{clientv3.OpTxn(nil, t, nil)}, []clientv3.Op{clientv3.OpTxn(nil, e, nil)}
+			}
+			then, els = append(then, t...), append(els, e...)
+		}
+		r, twice, err := s.commit(ctx, ifs, then, els)
+		doubt = doubt || twice
+		if err != nil {
+			return fmt.Errorf("lock %s: %w", ls[0].name, err)
+		}
+		for _, l := range ls {
+			l.doubt = doubt
+		}
+		if r.Succeeded {
+			for i, l := range ls {
+				rs := block(r.Responses, i, len(ls))
+				l.entered(l.standing(rs[len(rs)-2-len(l.req.Read):], r.Header.Revision))
+			}
+			return nil
+		}
+		done, err := s.refused(ctx, ls, r, mod, try)
+		if err != nil || done {
+			return err
+		}
+	}
+}
+
+// entering makes the compares and operations that put the lock's entry and read with it.
+func (l *Lock) entering(try bool) (ifs []clientv3.Cmp, then, els []clientv3.Op) {
+	keys, id := l.s.keys, l.shard.id
+	ifs = []clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(l.key()), "=", 0)}
+	if l.req.Require != "" {
+		ifs = append(ifs, clientv3.Compare(clientv3.CreateRevision(l.req.Require), ">", 0))
+	}
+	if try {
+		ifs = append(ifs, keys.free(l.name, l.req.Mode)...)
+	}
+	reads := l.reads()
+	if l.req.Mode == Exclusive {
+		// Compares of a nested transaction see the state before the outer one.
+		alone := append(keys.free(l.name, Exclusive), clientv3.Compare(clientv3.CreateRevision(keys.intent(l.name)), "=", 0))
+		if l.draft == "" {
+			l.draft = l.newIntent().String()
+		}
+		then = append(then, clientv3.OpTxn(alone, []clientv3.Op{clientv3.OpPut(keys.intent(l.name), l.draft)}, nil))
+	}
+	then = append(then, clientv3.OpPut(l.key(), l.value().String(), clientv3.WithLease(id)))
+	els = append(els, reads...)
+	if l.req.Require != "" {
+		els = append(els, clientv3.OpGet(l.req.Require, clientv3.WithCountOnly()))
+	}
+	return ifs, append(then, reads...), els
+}
+
+// block is the part of a reply that belongs to lock i of n; els replies have the session's key first.
+func block(rs []*pb.ResponseOp, i, n int) []*pb.ResponseOp {
+	if n == 1 {
+		return rs
+	}
+	return rs[i].GetResponseTxn().Responses
+}
+
+// refused looks at why the entries were not put: done means that an earlier copy of the request
+// had put them.
+func (s *Session) refused(ctx context.Context, ls []*Lock, r *clientv3.TxnResponse, mod int64, try bool) (done bool, err error) {
+	kvs := r.Responses[0].GetResponseRange().Kvs
+	if len(kvs) == 0 || kvs[0].CreateRevision != s.epoch {
+		s.lose("the session's key is gone")
+		return false, context.Cause(s.ctx)
+	}
+	sts := make([]standing, len(ls))
+	mine := 0
+	for i, l := range ls {
+		rs := block(r.Responses[1:], i, len(ls))
+		sts[i] = l.standing(rs, r.Header.Revision)
+		if sts[i].queue.find(l.ticket) != nil {
+			mine++
+		} else if l.req.Require != "" && rs[len(rs)-1].GetResponseRange().Count == 0 {
+			return false, fmt.Errorf("%s: %w", l.name, ErrMissing)
+		}
+	}
+	if mine == len(ls) {
+		for i, l := range ls {
+			l.entered(sts[i])
+		}
+		return true, nil
+	}
+	if kvs[0].ModRevision != mod { // bumped meanwhile: send again
+		s.bumped(kvs[0].ModRevision)
+		return false, nil
+	}
+	for i, l := range ls {
+		if try && !sts[i].queue.admits(l.req.Mode) {
+			return false, &HeldError{Queue: sts[i].queue}
+		}
+	}
+	for i, l := range ls {
+		if err := l.sweep(ctx, sts[i]); err != nil {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// entered takes note of the entry; if it is granted already, that reply is the proof.
+func (l *Lock) entered(st standing) {
+	l.mu.Lock()
+	e := st.queue.find(l.ticket)
+	l.create = e.Create
+	if st.queue.holds(l.ticket) == l.want {
+		l.grant(st)
+	}
+	l.mu.Unlock()
+	l.s.mirror.track(l)
+}
+
+// grant takes note of a proof. The caller holds mu.
+func (l *Lock) grant(st standing) {
+	l.mode, l.want = l.want, ""
+	l.token = Token(st.queue.Revision)
+	l.granted = time.Now()
+	l.records = st.records
+	l.meetIntent(st)
+}
