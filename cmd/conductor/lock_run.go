@@ -97,7 +97,7 @@ func (r *running) run(ctx context.Context, ref string, args []string) error {
 			return err
 		}
 		defer session.Close(context.WithoutCancel(ctx))
-		lock, err := r.acquire(ctx, session, name, lease.Request{
+		lock, err := r.acquire(ctx, k, session, name, lease.Request{
 			Name: id, Mode: lease.Mode(r.mode.value), Purpose: r.purpose, Task: uuid.NewString(), Detail: args[0],
 			Require: k.nodes.Keys().Node(node.ID(id)),
 		})
@@ -120,7 +120,7 @@ func lookPath(name string) (string, error) {
 	return path, nil
 }
 
-func (r *running) acquire(ctx context.Context, s *lease.Session, name string, req lease.Request) (*lease.Lock, error) {
+func (r *running) acquire(ctx context.Context, k cluster, s *lease.Session, name string, req lease.Request) (*lease.Lock, error) {
 	lock, err := s.Acquire(ctx, req)
 	held, ok := errors.AsType[*lease.HeldError](err)
 	if ok && r.wait != 0 {
@@ -131,6 +131,14 @@ func (r *running) acquire(ctx context.Context, s *lease.Session, name string, re
 	}
 	if ok {
 		return nil, &kindError{held, errors.New(r.told(held, name))}
+	}
+	if lost, ok := errors.AsType[*lease.LostError](err); ok && lost.Reason == lease.Deleted {
+		// The entry of one who waits goes with its node.
+		find, cancel := r.timed(ctx)
+		defer cancel()
+		if _, gone := k.nodes.Node(find, node.ID(req.Name)); errors.Is(gone, node.ErrNotFound) {
+			return nil, gone
+		}
 	}
 	return lock, err
 }
