@@ -2,7 +2,6 @@ package lease
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -121,7 +120,8 @@ func (s *Session) AcquireAll(ctx context.Context, wait time.Duration, rs ...Requ
 	return ls, nil
 }
 
-var errWaited = errors.New("no answer from etcd within the wait")
+// errWaited is the cause of a wait that is over; what shows of it is that etcd did not answer.
+var errWaited = fmt.Errorf("no answer from etcd within the wait: %w", context.DeadlineExceeded)
 
 func (s *Session) prepare(rs []Request) error {
 	if len(rs) == 0 || len(rs) > 40 {

@@ -198,6 +198,9 @@ func (l *Lock) lost(why *LostError) {
 		return
 	}
 	l.cancel(why)
+	if !errors.Is(context.Cause(l.ctx), why) {
+		return // the session has ended just now, and counts it
+	}
 	l.s.cfg.Metrics.lost(why.Reason, l.mode)
 	l.s.cfg.Logger.Warn("lock lost", "lock", l.name, "mode", l.mode, "purpose", l.req.Purpose, "err", why)
 }

@@ -124,7 +124,8 @@ func (m *Metrics) opened(s *Session) {
 // ended counts the locks that a lost session took with it.
 func (m *Metrics) ended(s *Session, to State, locks []*Lock) {
 	for _, l := range locks {
-		if to == Lost && l.Mode() != "" {
+		// One that was lost by itself just before, has been counted.
+		if to == Lost && l.Mode() != "" && errors.Is(context.Cause(l.ctx), context.Cause(s.ctx)) {
 			m.losses.WithLabelValues(string(Expired)).Inc()
 		}
 	}

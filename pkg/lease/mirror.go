@@ -207,6 +207,9 @@ func (m *mirror) untrack(l *Lock) {
 // reason explains why an entry is gone: a mark says that somebody broke it. The caller holds mu.
 func (m *mirror) reason(name, ticket string) *LostError {
 	lost := &LostError{Name: name, Reason: Deleted, Detail: "its entry in etcd was deleted"}
+	if m.s.Trust() <= 0 { // for example after the process stood still
+		lost.Reason, lost.Detail = Expired, "its lease ran out"
+	}
 	if kv := m.broken[m.s.keys.broken(name)]; kv != nil {
 		var b Break
 		if json.Unmarshal(kv.Value, &b) == nil && b.Ticket == ticket {

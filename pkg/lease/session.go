@@ -258,22 +258,27 @@ func (s *Session) Close(ctx context.Context) error {
 	return s.dropLeases(ctx)
 }
 
-// dropLeases takes a second even if ctx has ended: the locks of a clean stop should not have to run out.
+// dropLeases tries for a second even if ctx has ended: the locks of a clean stop should not have to
+// run out. It stops at the first revoke that etcd does not answer.
 func (s *Session) dropLeases(ctx context.Context) error {
-	patience := s.cfg.TTL
-	if ctx.Err() != nil {
+	patience := s.attempt()
+	if ctx.Err() != nil || errors.Is(context.Cause(s.ctx), ErrLost) {
 		ctx, patience = context.WithoutCancel(ctx), time.Second
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
 	s.mu.Lock()
 	shards := s.shards
 	s.shards = nil
 	s.mu.Unlock()
 	var errs []error
 	for i := len(shards) - 1; i >= 0; i-- { // the session's own key goes last
-		if err := s.revoke(ctx, shards[i].id); err != nil {
+		rctx, cancel := context.WithTimeout(ctx, patience)
+		err := s.revoke(rctx, shards[i].id)
+		cancel()
+		if err != nil {
 			errs = append(errs, err)
+			if unknownOutcome(err) {
+				break
+			}
 		}
 	}
 	return errors.Join(errs...)
