@@ -34,6 +34,7 @@ func (c *apiClient) serverFlags(f *pflag.FlagSet) {
 
 func (c *apiClient) flags(f *pflag.FlagSet) {
 	c.serverFlags(f)
+	c.lockWait = patience(2 * time.Second) // as the API waits by itself
 	f.Var(&c.lockWait, "lock-wait", "how long to wait for the lock of a node that is locked")
 }
 
@@ -107,10 +108,7 @@ func (c *apiClient) do(ctx context.Context, method, path string, body, into any)
 
 // change is do for what needs a node's lock.
 func (c *apiClient) change(ctx context.Context, method, path string, body, into any) error {
-	if c.lockWait != 0 {
-		path += "?wait=" + url.QueryEscape(c.wait().String())
-	}
-	return c.do(ctx, method, path, body, into)
+	return c.do(ctx, method, path+"?wait="+url.QueryEscape(c.wait().String()), body, into)
 }
 
 // wait is --lock-wait; for ever is as long as a conductor grants.

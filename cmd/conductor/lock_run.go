@@ -156,7 +156,7 @@ func (r *running) told(held *lease.HeldError, name string) string {
 func (r *running) hold(ctx context.Context, k cluster, lock *lease.Lock, name, path string, args []string) error {
 	ctx = context.WithoutCancel(ctx) // from here on signals are the command's
 	if left := lock.Abandoned(); left != nil {
-		fmt.Fprintf(r.err, "conductor: %q of %s was cut off on %s: look at the machine first\n", left.Purpose, left.Holder, name)
+		fmt.Fprintf(r.err, "conductor: %s was cut off on %s: look at the machine first\n", cutOff(*left), name)
 	}
 	env, err := r.environment(ctx, k, lock)
 	if err == nil && lock.Mode() == lease.Exclusive {

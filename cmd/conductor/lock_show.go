@@ -189,9 +189,17 @@ func (v lockView) fields() [][]string {
 		add("waits "+strconv.Itoa(i+1), fmt.Sprintf("%s, %s, for %q, since %s, revision %d", e.who(), e.Mode, e.Purpose, ago(e.Since), e.Revision))
 	}
 	if v.Intent != nil && v.Abandoned {
-		add("abandoned", fmt.Sprintf("%q of %s, begun %s ago, was cut off: the next holder recovers", v.Intent.Purpose, v.Intent.Holder, ago(v.Intent.Since)))
+		add("abandoned", cutOff(*v.Intent)+" was cut off: the next holder recovers")
 	} else if v.Intent != nil {
 		add("step", v.Intent.Detail)
 	}
 	return rows
+}
+
+// cutOff names work that was left undone. An intent that was written by hand says only what it says.
+func cutOff(i lease.Intent) string {
+	if i.Holder == "" {
+		return fmt.Sprintf("work that nobody signed (%q)", i.Detail)
+	}
+	return fmt.Sprintf("%q of %s, begun %s ago,", i.Purpose, i.Holder, ago(i.Since))
 }
