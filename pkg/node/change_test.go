@@ -287,8 +287,10 @@ func TestUpdateStampsTimes(t *testing.T) {
 		{StateVerifying, StateManageable, now, was, was},
 		{StateInspectFailed, StateManageable, now, was, was},
 	} {
-		a := &Node{UUID: ID(uuid.NewString()), Driver: "d", ProvisionState: tt.from, ProvisionUpdatedAt: old,
-			InspectionStartedAt: old, InspectionFinishedAt: old, Meta: Meta{Revision: 1, CreatedAt: old}}
+		a := &Node{
+			UUID: ID(uuid.NewString()), Driver: "d", ProvisionState: tt.from, ProvisionUpdatedAt: old,
+			InspectionStartedAt: old, InspectionFinishedAt: old, Meta: Meta{Revision: 1, CreatedAt: old},
+		}
 		b := a.Clone()
 		b.ProvisionState, b.LastError = tt.to, strings.Repeat("ü", 4096)
 		if _, err := (Keys{Root: "/r/"}).Update(a, b); err != nil {

@@ -17,10 +17,12 @@ func TestDecodeInput(t *testing.T) {
 	}{
 		{"good", `{"name":"n1","driver":"d","driver_info":{"a":1},"traits":["A"],"automated_clean":null} `, ""},
 		{"unknown", `{"nmae":"n1","Driver":"d"}`, `unknown field "Driver"; unknown field "nmae"`},
-		{"types", `{"name":1,"driver_info":[],"maintenance":"yes","traits":"A","secure_boot":0,"created_at":"x","written_by":1}`,
+		{
+			"types", `{"name":1,"driver_info":[],"maintenance":"yes","traits":"A","secure_boot":0,"created_at":"x","written_by":1}`,
 			`created_at: must be a time such as 2026-01-02T15:04:05Z; driver_info: must be a JSON object; ` +
 				`maintenance: must be true or false; name: must be text; secure_boot: must be true or false; ` +
-				`traits: must be a list; written_by: must be a JSON object`},
+				`traits: must be a list; written_by: must be a JSON object`,
+		},
 		{"trailing", `{"name":"n1"} {}`, `not valid JSON at byte 15: invalid character '{' after top-level value`},
 		{"cut off", `{"name":`, `not valid JSON at byte 8: unexpected end of JSON input`},
 		{"list", `[]`, `must be a JSON object`},
@@ -83,7 +85,8 @@ func TestDecodeStored(t *testing.T) {
 	good := kv("nodes/"+string(id), `{"driver":"d","from_the_future":1}`)
 	rs, err := k.Decode(id, []*mvccpb.KeyValue{
 		kv("ports/"+string(id)+"/"+port, `{}`), kv("ports/"+string(id)+"/broken", `{`), good,
-		kv("nodes/"+port, `{`), kv("locks/"+string(id)+"/x", `{`)})
+		kv("nodes/"+port, `{`), kv("locks/"+string(id)+"/x", `{`),
+	})
 	if err != nil || rs.Node.UUID != id || len(rs.Ports) != 1 || rs.Ports[0].NodeUUID != id || rs.Ports[0].UUID != port ||
 		len(rs.Corrupt) != 1 || rs.Revision != 5 || rs.Node.Revision != 5 {
 		t.Errorf("got %+v, %v", rs, err)
@@ -100,8 +103,10 @@ func TestDecodeStored(t *testing.T) {
 // TestCorruptErrorsKeepSecrets: a value that cannot be read is never repeated.
 func TestCorruptErrorsKeepSecrets(t *testing.T) {
 	k := Keys{Root: "/r/"}
-	for _, value := range []string{pearl, `"` + pearl + `"`, `{"driver_info":"` + pearl + `"}`, `{"maintenance":"` + pearl + `"}`,
-		`{"driver_info":{"password":"` + pearl + `"}`, `{"written_by":{"token":"` + pearl + `"}}`, `{"created_at":"` + pearl + `"}`} {
+	for _, value := range []string{
+		pearl, `"` + pearl + `"`, `{"driver_info":"` + pearl + `"}`, `{"maintenance":"` + pearl + `"}`,
+		`{"driver_info":{"password":"` + pearl + `"}`, `{"written_by":{"token":"` + pearl + `"}}`, `{"created_at":"` + pearl + `"}`,
+	} {
 		_, err := k.decode(&mvccpb.KeyValue{Key: []byte("/r/nodes/x"), Value: []byte(value)})
 		if err == nil || strings.Contains(err.Error(), pearl) {
 			t.Errorf("%s: got %v", value, err)
@@ -110,8 +115,10 @@ func TestCorruptErrorsKeepSecrets(t *testing.T) {
 }
 
 func FuzzDecodeStored(f *testing.F) {
-	for _, seed := range []string{``, `{}`, `null`, `{"uuid":"x"}`, `{"driver_info":{"a":[1,2,{"b":null}]},"written_by":{"ticket":"t","token":1}}`,
-		`{"created_at":"2026-01-02T03:04:05Z"}`, `{"properties":{"cpus":1e400}}`, `{"name":"\ud800"}`, `{"uuid":"x","UUID":"y"}`} {
+	for _, seed := range []string{
+		``, `{}`, `null`, `{"uuid":"x"}`, `{"driver_info":{"a":[1,2,{"b":null}]},"written_by":{"ticket":"t","token":1}}`,
+		`{"created_at":"2026-01-02T03:04:05Z"}`, `{"properties":{"cpus":1e400}}`, `{"name":"\ud800"}`, `{"uuid":"x","UUID":"y"}`,
+	} {
 		f.Add([]byte(seed))
 	}
 	k := Keys{Root: "/r/"}

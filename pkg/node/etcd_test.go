@@ -41,7 +41,8 @@ func runWithEtcd(m *testing.M) int {
 	defer server.Close()
 	<-server.Server.ReadyNotify()
 	client, err = clientv3.New(clientv3.Config{
-		Endpoints: []string{"http://" + server.Clients[0].Addr().String()}, Logger: zap.NewNop()})
+		Endpoints: []string{"http://" + server.Clients[0].Addr().String()}, Logger: zap.NewNop(),
+	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

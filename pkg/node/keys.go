@@ -121,8 +121,10 @@ func (g *Portgroup) indexes(k Keys) []index {
 func (c *VolumeConnector) indexes(k Keys) []index {
 	return []index{
 		{k.index("volume-connector", c.UUID), string(c.NodeUUID), "uuid", c.UUID},
-		{k.index("volume-connector-id", c.Type, c.ConnectorID), string(c.NodeUUID) + "/" + c.UUID,
-			"connector_id", c.ConnectorID},
+		{
+			k.index("volume-connector-id", c.Type, c.ConnectorID), string(c.NodeUUID) + "/" + c.UUID,
+			"connector_id", c.ConnectorID,
+		},
 	}
 }
 
@@ -130,8 +132,10 @@ func (t *VolumeTarget) indexes(k Keys) []index {
 	all := []index{{k.index("volume-target", t.UUID), string(t.NodeUUID), "uuid", t.UUID}}
 	if t.BootIndex != nil {
 		boot := strconv.FormatInt(*t.BootIndex, 10)
-		all = append(all, index{k.bootIndexPrefix(t.NodeUUID) + boot, string(t.NodeUUID) + "/" + t.UUID,
-			"boot_index", boot})
+		all = append(all, index{
+			k.bootIndexPrefix(t.NodeUUID) + boot, string(t.NodeUUID) + "/" + t.UUID,
+			"boot_index", boot,
+		})
 	}
 	return all
 }

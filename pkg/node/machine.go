@@ -24,8 +24,10 @@ type Machine struct {
 // Ironic: fsm.initialize(start_state, target_state).
 func NewMachine(state, target ProvisionState) (*Machine, error) {
 	if !state.Valid() {
-		return nil, &InvalidStateError{State: state, Target: target,
-			Reason: "the machine does not know this state"}
+		return nil, &InvalidStateError{
+			State: state, Target: target,
+			Reason: "the machine does not know this state",
+		}
 	}
 	if target == "" {
 		target = state.DefaultTarget()
@@ -79,8 +81,10 @@ func checkTarget(state ProvisionState, e Event, target ProvisionState) error {
 	if target.Stable() {
 		return nil
 	}
-	return &InvalidStateError{State: state, Event: e, Target: target, Allowed: state.Events(),
-		Reason: "the target is not a stable state"}
+	return &InvalidStateError{
+		State: state, Event: e, Target: target, Allowed: state.Events(),
+		Reason: "the target is not a stable state",
+	}
 }
 
 // machineKey carries the machine that an event is fired on to the storage

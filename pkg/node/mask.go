@@ -107,8 +107,10 @@ func (n *Node) Masked() *Node {
 	if c == nil {
 		return nil
 	}
-	for _, o := range []*Object{&c.DriverInfo, &c.DriverInternalInfo, &c.InstanceInfo,
-		&c.CleanStep, &c.DeployStep, &c.ServiceStep} {
+	for _, o := range []*Object{
+		&c.DriverInfo, &c.DriverInternalInfo, &c.InstanceInfo,
+		&c.CleanStep, &c.DeployStep, &c.ServiceStep,
+	} {
 		*o = o.Masked()
 	}
 	if u := c.InstanceInfo["image_url"]; u != nil && u != "" {

@@ -152,8 +152,10 @@ func TestRoundTrip(t *testing.T) {
 
 func TestWireForm(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	n := &Node{UUID: "1be26c0b-03f2-4d2e-ae87-c02d7f33c123", Name: "n1", Driver: "redfish", ProvisionState: StateEnroll,
-		DriverInfo: Object{"redfish_address": "https://bmc/?a=1&b=<2>"}, Meta: Meta{CreatedAt: at, WrittenBy: &Writer{"t-1", 9}, Revision: 4}}
+	n := &Node{
+		UUID: "1be26c0b-03f2-4d2e-ae87-c02d7f33c123", Name: "n1", Driver: "redfish", ProvisionState: StateEnroll,
+		DriverInfo: Object{"redfish_address": "https://bmc/?a=1&b=<2>"}, Meta: Meta{CreatedAt: at, WrittenBy: &Writer{"t-1", 9}, Revision: 4},
+	}
 	want := `{"uuid":"1be26c0b-03f2-4d2e-ae87-c02d7f33c123","name":"n1","driver":"redfish","provision_state":"enroll",` +
 		`"maintenance":false,"driver_info":{"redfish_address":"https://bmc/?a=1&b=<2>"},"driver_internal_info":{},` +
 		`"instance_info":{},"properties":{},"extra":{},"created_at":"2026-01-02T03:04:05Z","written_by":{"ticket":"t-1","token":9}}`

@@ -170,21 +170,35 @@ func TestTargetRule(t *testing.T) {
 	}{
 		{"default at the start", StateCleaning, "", StateAvailable, nil},
 		{"own target at the start", StateCleaning, StateManageable, StateManageable, nil},
-		{"reached target is cleared", StateVerifying, "", StateManageable,
-			[]step{{EventDone, "", StateManageable, ""}}},
-		{"default of the new state overwrites", StateCleaning, StateManageable, StateManageable,
-			[]step{{EventWait, "", StateCleanWait, StateAvailable}}},
-		{"explicit target wins over the default", StateCleaning, StateManageable, StateManageable,
-			[]step{{EventWait, StateManageable, StateCleanWait, StateManageable},
+		{
+			"reached target is cleared", StateVerifying, "", StateManageable,
+			[]step{{EventDone, "", StateManageable, ""}},
+		},
+		{
+			"default of the new state overwrites", StateCleaning, StateManageable, StateManageable,
+			[]step{{EventWait, "", StateCleanWait, StateAvailable}},
+		},
+		{
+			"explicit target wins over the default", StateCleaning, StateManageable, StateManageable,
+			[]step{
+				{EventWait, StateManageable, StateCleanWait, StateManageable},
 				{EventResume, StateManageable, StateCleaning, StateManageable},
-				{EventManage, "", StateManageable, ""}}},
-		{"a stable state keeps another target", StateDeleting, "", StateAvailable,
-			[]step{{EventFail, "", StateError, StateAvailable}}},
-		{"a deployment with a wait", StateAvailable, "", "",
-			[]step{{EventDeploy, "", StateDeploying, StateActive},
+				{EventManage, "", StateManageable, ""},
+			},
+		},
+		{
+			"a stable state keeps another target", StateDeleting, "", StateAvailable,
+			[]step{{EventFail, "", StateError, StateAvailable}},
+		},
+		{
+			"a deployment with a wait", StateAvailable, "", "",
+			[]step{
+				{EventDeploy, "", StateDeploying, StateActive},
 				{EventWait, "", StateWaitCallBack, StateActive},
 				{EventResume, "", StateDeploying, StateActive},
-				{EventDone, "", StateActive, ""}}},
+				{EventDone, "", StateActive, ""},
+			},
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			m, err := NewMachine(tt.state, tt.target)
@@ -211,12 +225,16 @@ func TestMachineRefuses(t *testing.T) {
 	}{
 		{"no state", "", "", `provision state "": the machine does not know this state`},
 		{"a state outside the machine", "deleted", "", `provision state "deleted": the machine does not know this state`},
-		{"a target that is not stable", StateCleaning, StateCleanWait,
+		{
+			"a target that is not stable", StateCleaning, StateCleanWait,
 			`provision state "cleaning" with target "clean wait": the target is not a stable state; ` +
-				`allowed events: done, fail, hold, manage, wait`},
-		{"an unknown target", StateCleaning, "nowhere",
+				`allowed events: done, fail, hold, manage, wait`,
+		},
+		{
+			"an unknown target", StateCleaning, "nowhere",
 			`provision state "cleaning" with target "nowhere": the target is not a stable state; ` +
-				`allowed events: done, fail, hold, manage, wait`},
+				`allowed events: done, fail, hold, manage, wait`,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			m, err := NewMachine(tt.state, tt.target)

@@ -32,9 +32,11 @@ var (
 
 // reserved are the words that stand in a path where a name could stand.
 var reserved = map[Kind][]string{
-	KindNode: {"allocation", "bios", "children", "console", "detail", "firmware", "history", "inventory",
+	KindNode: {
+		"allocation", "bios", "children", "console", "detail", "firmware", "history", "inventory",
 		"maintenance", "management", "portgroups", "ports", "states", "traits", "validate",
-		"vendor_passthru", "vifs", "vmedia", "volume"},
+		"vendor_passthru", "vifs", "vmedia", "volume",
+	},
 	KindPort:      {"detail"},
 	KindPortgroup: {"detail", "ports"},
 }

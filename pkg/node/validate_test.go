@@ -113,8 +113,10 @@ func TestChildRules(t *testing.T) {
 		r    Record
 		want []string
 	}{
-		{"port", &Port{UUID: own, NodeUUID: id, Address: "52-54-00-00-00-01", Name: "detail", PortgroupUUID: "x",
-			PhysicalNetwork: strings.Repeat("a", 65)}, []string{"address", "name", "portgroup_uuid", "physical_network"}},
+		{"port", &Port{
+			UUID: own, NodeUUID: id, Address: "52-54-00-00-00-01", Name: "detail", PortgroupUUID: "x",
+			PhysicalNetwork: strings.Repeat("a", 65),
+		}, []string{"address", "name", "portgroup_uuid", "physical_network"}},
 		{"empty port", &Port{}, []string{"uuid", "node_uuid", "address"}},
 		{"portgroup", &Portgroup{UUID: own, NodeUUID: id, Name: "ports", Address: "x"}, []string{"name", "address"}},
 		{"good portgroup", &Portgroup{UUID: own, NodeUUID: id}, nil},
