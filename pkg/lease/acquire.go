@@ -146,6 +146,11 @@ func (s *Session) prepare(rs []Request) error {
 		if r.User == "" {
 			r.User = s.cfg.User
 		}
+		for what, text := range map[string]string{"purpose": r.Purpose, "task": r.Task, "user": r.User, "detail": r.Detail} {
+			if err := checkText(what, text); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

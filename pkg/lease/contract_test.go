@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -372,5 +373,18 @@ func TestShardsOfTheLease(t *testing.T) {
 		if len(qs) != 10 || len(leases) != 4 {
 			w.Errorf("%d queues on leases %v, want 10 on 4", len(qs), leases)
 		}
+	})
+}
+
+func TestTextsAreBounded(t *testing.T) {
+	contract(t, func(w *world) {
+		s := w.open("a")
+		for _, r := range []lease.Request{{Purpose: strings.Repeat("x", 1025)}, {User: strings.Repeat("x", 1025)}, {Detail: strings.Repeat("x", 1025)}} {
+			r.Name = "n"
+			if _, err := s.Acquire(w.Context(), r); err == nil || !strings.Contains(err.Error(), "1025 bytes") {
+				w.Errorf("got %v, want a refusal", err)
+			}
+		}
+		w.queued("n", 0)
 	})
 }

@@ -38,7 +38,6 @@ func (l *Lock) Downgrade(ctx context.Context, w Write) error {
 		l.loose = nil
 		l.weakened(&Entry{Mode: Shared, Create: l.create, Rank: l.rank})
 		l.mu.Unlock()
-		l.s.cfg.Metrics.downgraded()
 	}
 	return err
 }
@@ -81,7 +80,6 @@ func (l *Lock) downgradeEntry(ctx context.Context, w Write) error {
 			l.mu.Lock()
 			l.weakened(&Entry{Mode: Shared, Create: rev, Rank: l.create})
 			l.mu.Unlock()
-			l.s.cfg.Metrics.downgraded()
 			return nil
 		}
 		conflict, ok := errors.AsType[*ConflictError](err)

@@ -17,7 +17,14 @@ func (s *Session) enter(ctx context.Context, ls []*Lock, try bool) (err error) {
 			s.abandon(ls)
 		}
 	}()
-	for {
+	for round := 0; ; round++ {
+		if round > 2 { // each refusal has its cause, but no cause may make this spin
+			select {
+			case <-time.After(jitter(20 * time.Millisecond)):
+			case <-ctx.Done():
+				return fmt.Errorf("lock %s: %w", ls[0].name, context.Cause(ctx))
+			}
+		}
 		s.mu.Lock()
 		mod := s.mod
 		s.mu.Unlock()
@@ -100,12 +107,16 @@ func (s *Session) refused(ctx context.Context, ls []*Lock, r *clientv3.TxnRespon
 	}
 	sts := make([]standing, len(ls))
 	mine := 0
+	var missing *Lock
 	for i, l := range ls {
 		rs := block(r.Responses[1:], i, len(ls))
 		sts[i] = l.standing(rs, r.Header.Revision)
 		if sts[i].queue.find(l.ticket) != nil {
 			mine++
-		} else if l.req.Require != "" && rs[len(rs)-1].GetResponseRange().Count == 0 {
+			continue
+		}
+		missing = l
+		if l.req.Require != "" && rs[len(rs)-1].GetResponseRange().Count == 0 {
 			return false, fmt.Errorf("%s: %w", l.name, ErrMissing)
 		}
 	}
@@ -114,6 +125,9 @@ func (s *Session) refused(ctx context.Context, ls []*Lock, r *clientv3.TxnRespon
 			l.entered(sts[i])
 		}
 		return true, nil
+	}
+	if mine > 0 { // an earlier copy had put them all
+		return false, &LostError{Name: missing.name, Reason: Deleted, Detail: "its entry in etcd was deleted while its request was under way"}
 	}
 	if kvs[0].ModRevision != mod { // bumped meanwhile: send again
 		s.bumped(kvs[0].ModRevision)

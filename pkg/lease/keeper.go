@@ -32,10 +32,17 @@ func Keep(ctx context.Context, client *clientv3.Client, cfg Config) (*Keeper, er
 		return nil, err
 	}
 	k := &Keeper{client: client, cfg: cfg}
-	start := time.Now()
+	start, told := time.Now(), false
 	s, err := Open(ctx, client, cfg)
-	for errors.Is(err, ErrTaken) && time.Since(start) < cfg.TTL+2*electionTime {
-		cfg.Logger.WarnContext(ctx, "waiting for an earlier session of this host name to run out", "err", err)
+	for {
+		taken, ok := errors.AsType[*TakenError](err)
+		if !ok || time.Since(start) > max(taken.TTL, cfg.TTL)+2*electionTime {
+			break
+		}
+		if !told {
+			cfg.Logger.WarnContext(ctx, "waiting for an earlier session of this host name to run out", "err", err, "ttl", taken.TTL)
+			told = true
+		}
 		select {
 		case <-time.After(time.Second):
 		case <-ctx.Done():

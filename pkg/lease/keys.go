@@ -55,6 +55,16 @@ func checkName(name string) error {
 	return nil
 }
 
+// maxText bounds each text of an entry: every session of the cluster mirrors it.
+const maxText = 1024
+
+func checkText(what, text string) error {
+	if len(text) > maxText {
+		return fmt.Errorf("lock %s of %d bytes: want at most %d", what, len(text), maxText)
+	}
+	return nil
+}
+
 // free is true when nobody holds a lock incompatible with m and nobody waits.
 func (l layout) free(name string, m Mode) []clientv3.Cmp {
 	q := l.queue(name)

@@ -531,3 +531,24 @@ func TestTryAgainstAStaleView(t *testing.T) {
 		}
 	})
 }
+
+// One of two entries is deleted by hand before the request, whose answer was lost, is sent again:
+// the whole is lost, and nothing is asked for without end.
+func TestOneOfManyDeletedWhileUnderWay(t *testing.T) {
+	inLab(t, func(b *lab) {
+		a := b.session("a")
+		b.spoil("a", answerLost)
+		done := make(chan error, 1)
+		go func() {
+			_, err := a.AcquireAll(b.Context(), lease.Patient, lease.Request{Name: "n1"}, lease.Request{Name: "n2"})
+			done <- err
+		}()
+		q := b.queued("n1", 1)
+		if _, err := b.client().Delete(b.Context(), q.Entries[0].Key); err != nil {
+			b.Fatal(err)
+		}
+		b.want(<-done, lease.ErrLost)
+		b.clean("n1")
+		b.clean("n2")
+	})
+}

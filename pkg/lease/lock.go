@@ -171,6 +171,9 @@ func (l *Lock) stands(q *Queue, sure func(key string) bool, reason func(name, ti
 
 // weakened takes note of the shared entry that a downgrade has left. The caller holds mu.
 func (l *Lock) weakened(e *Entry) {
+	if l.mode == Exclusive {
+		l.s.cfg.Metrics.downgraded()
+	}
 	l.entry, l.create, l.rank, l.slot, l.mode, l.intent = e.Mode, e.Create, e.Rank, 0, Shared, nil
 	if l.settled {
 		l.left = nil

@@ -111,14 +111,16 @@ func (s *Session) place(ctx context.Context, n int) (*shard, error) {
 	}
 }
 
-// keep renews all leases every TTL/4. A renewal may take as long as TTL/2 to be answered: the
+// keep renews all leases every TTL/4, by the clock on which more time has passed: after the machine
+// was suspended, at once. A renewal may take as long as TTL/2 to be answered: the
 // next one does not wait for it, and trust counts from its sending, so a slow etcd costs trust
 // but not the session. It runs outside every pool and is the last of the session to stop.
 func (s *Session) keep() {
-	tick := time.NewTicker(s.cfg.TTL / 4)
+	tick := time.NewTicker(s.cfg.TTL / 16)
 	defer tick.Stop()
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	last := now()
 	for late := s.Trust() < s.cfg.TTL/2; ; late = false { // late: the grant itself took long
 		if !late {
 			select {
@@ -126,7 +128,11 @@ func (s *Session) keep() {
 				return
 			case <-tick.C:
 			}
+			if last.age(now()) < s.cfg.TTL/4-s.cfg.TTL/32 {
+				continue
+			}
 		}
+		last = now()
 		if s.cfg.Healthy != nil {
 			if err := s.cfg.Healthy(); err != nil {
 				s.cfg.Metrics.renewals.WithLabelValues("unhealthy").Inc()
@@ -149,6 +155,7 @@ func (s *Session) renew(sh *shard) {
 	for first := true; ; first = false {
 		sent := now()
 		ttl, err := s.leases(ctx, sh.id)
+		s.cfg.Metrics.request("renew", sent.mono, err)
 		switch {
 		case s.ctx.Err() != nil:
 			return

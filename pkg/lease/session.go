@@ -46,6 +46,11 @@ func (c *Config) fill() error {
 	if err := checkName(c.Holder); err != nil {
 		return fmt.Errorf("holder: %w", err)
 	}
+	for what, text := range map[string]string{"holder": c.Holder, "user": c.User} {
+		if err := checkText(what, text); err != nil {
+			return err
+		}
+	}
 	if c.TTL == 0 {
 		c.TTL = 15 * time.Second
 	}
@@ -181,7 +186,8 @@ func (s *Session) register(ctx context.Context) error {
 			return nil
 		}
 		if !s.cfg.OldIsGone {
-			return &TakenError{Host: s.cfg.Holder, Session: old.Session, Since: old.Since}
+			ttl, _ := time.ParseDuration(old.TTL)
+			return &TakenError{Host: s.cfg.Holder, Session: old.Session, Since: old.Since, TTL: ttl}
 		}
 		if err := s.endOld(ctx, old.Session, clientv3.LeaseID(kv.Lease)); err != nil {
 			return err

@@ -47,7 +47,7 @@ func (l Locks) Watch(ctx context.Context, name string) iter.Seq2[Event, error] {
 			yield(Event{}, err)
 			return
 		}
-		w := follower{locks: l, keys: keys, name: name, yield: yield, shown: map[string]Entry{}}
+		w := follower{locks: l, keys: keys, name: name, yield: yield, shown: map[string]Entry{}, dead: map[clientv3.LeaseID]bool{}}
 		for ctx.Err() == nil {
 			err := w.follow(ctx)
 			if errors.Is(err, errStop) || ctx.Err() != nil {
@@ -81,6 +81,7 @@ type follower struct {
 	queues *Replay
 	shown  map[string]Entry // granted or waiting entries by id; Mode is empty while waiting
 	breaks map[string]*Break
+	dead   map[clientv3.LeaseID]bool
 }
 
 func (w *follower) follow(ctx context.Context) error {
@@ -199,13 +200,16 @@ func id(e Entry) string {
 func (w *follower) gone(ctx context.Context, e Entry, rev int64) Event {
 	ev := Event{Type: EventReleased, Entry: e, Revision: rev}
 	if b := w.breaks[e.Key]; b != nil {
+		delete(w.breaks, e.Key)
 		ev.Type, ev.Break = EventBroken, b
 		return ev
 	}
-	if e.Lease == 0 {
-		return ev
+	if e.Lease != 0 && !w.dead[e.Lease] { // what is dead stays dead: one question for all its entries
+		if t, err := w.locks.Client.TimeToLive(ctx, e.Lease); err == nil && t.TTL <= 0 {
+			w.dead[e.Lease] = true
+		}
 	}
-	if t, err := w.locks.Client.TimeToLive(ctx, e.Lease); err == nil && t.TTL <= 0 {
+	if w.dead[e.Lease] {
 		ev.Type = EventExpired
 	}
 	return ev
