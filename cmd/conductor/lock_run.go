@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -60,7 +61,7 @@ and ETCD_LOCK_REV) and CONDUCTOR_LOCK_TOKEN, a number that grows from holder to 
 	f := c.Flags()
 	f.Var(&r.mode, "mode", "exclusive, or shared with others who only look")
 	f.Var(&r.wait, "wait", "how long to wait for the lock")
-	f.StringVar(&r.purpose, "purpose", "", "what others are told (default: the command)")
+	f.StringVar(&r.purpose, "purpose", "", "what others are told (default: the command's name without its arguments)")
 	f.StringVar(&r.host, "holder", host, "who others are told has the lock")
 	f.DurationVar(&r.ttl, "lease-ttl", 15*time.Second, "how long the lock outlives a dead holder")
 	f.DurationVar(&r.margin, "lease-margin", 0, "how long before its end a lease is no longer trusted (0: a third of it)")
@@ -74,8 +75,9 @@ func (r *running) run(ctx context.Context, ref string, args []string) error {
 	if err != nil {
 		return err
 	}
+	command := filepath.Base(args[0]) // all that others are told: arguments may be secrets
 	if r.purpose == "" {
-		r.purpose = strings.Join(args, " ")
+		r.purpose = command
 	}
 	if r.margin == 0 {
 		r.margin = r.ttl / 3
@@ -98,7 +100,7 @@ func (r *running) run(ctx context.Context, ref string, args []string) error {
 		}
 		defer session.Close(context.WithoutCancel(ctx))
 		lock, err := r.acquire(ctx, k, session, name, lease.Request{
-			Name: id, Mode: lease.Mode(r.mode.value), Purpose: r.purpose, Task: uuid.NewString(), Detail: args[0],
+			Name: id, Mode: lease.Mode(r.mode.value), Purpose: r.purpose, Task: uuid.NewString(), Detail: command,
 			Require: k.nodes.Keys().Node(node.ID(id)),
 		})
 		if err != nil {
@@ -160,7 +162,7 @@ func (r *running) hold(ctx context.Context, k cluster, lock *lease.Lock, name, p
 	}
 	env, err := r.environment(ctx, k, lock)
 	if err == nil && lock.Mode() == lease.Exclusive {
-		err = lock.Declare(lock.Context(), args[0])
+		err = lock.Declare(lock.Context(), filepath.Base(args[0]))
 	}
 	if err != nil {
 		return errors.Join(err, lock.Release(ctx, lease.Write{}))
