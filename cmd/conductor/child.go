@@ -31,9 +31,12 @@ var passedOn = []os.Signal{
 	syscall.SIGCONT, syscall.SIGWINCH,
 }
 
-// run runs the command to its end. If ctx ends first it ends the command and
+// ending are those of them that are meant to end it.
+var ending = []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT}
+
+// run runs the command to its end and passes signals on to it. If ctx ends first it ends the command and
 // returns the cause of ctx; otherwise nil, or a codeError with the exit code.
-func (c *child) run(ctx context.Context) error {
+func (c *child) run(ctx context.Context, signals <-chan os.Signal) error {
 	cmd := exec.Command(c.path, c.args[1:]...)
 	cmd.Args[0] = c.args[0]
 	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = c.env, c.in, c.out, c.err
@@ -42,9 +45,6 @@ func (c *child) run(ctx context.Context) error {
 	cmd.WaitDelay = time.Second // for pipes that its own children hold open
 	defer c.foreground(cmd.SysProcAttr)()
 
-	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, passedOn...)
-	defer signal.Stop(signals)
 	started, ended := make(chan error, 1), make(chan error, 1)
 	go func() { // ends with the command, which is waited for below
 		// The kernel ends the child with the thread that started it.

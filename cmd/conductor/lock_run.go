@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -156,13 +157,20 @@ func (r *running) told(held *lease.HeldError, name string) string {
 
 // hold runs the command under the lock and releases it.
 func (r *running) hold(ctx context.Context, k cluster, lock *lease.Lock, name, path string, args []string) error {
-	ctx = context.WithoutCancel(ctx) // from here on signals are the command's
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, passedOn...)
+	defer signal.Stop(signals)
+	asked := ctx // ends with a signal that came before these
+	ctx = context.WithoutCancel(ctx)
 	if left := lock.Abandoned(); left != nil {
 		fmt.Fprintf(r.err, "conductor: %s was cut off on %s: look at the machine first\n", cutOff(*left), name)
 	}
 	env, err := r.environment(ctx, k, lock)
 	if err == nil && lock.Mode() == lease.Exclusive {
 		err = lock.Declare(lock.Context(), filepath.Base(args[0]))
+	}
+	if err == nil {
+		err = mayStart(asked, lock.Context(), signals)
 	}
 	if err != nil {
 		return errors.Join(err, lock.Release(ctx, lease.Write{}))
@@ -172,7 +180,7 @@ func (r *running) hold(ctx context.Context, k cluster, lock *lease.Lock, name, p
 		// The lock's context ends half a margin before the lease can have run out.
 		grace: max(r.margin/2-250*time.Millisecond, 250*time.Millisecond),
 	}
-	ended := c.run(lock.Context())
+	ended := c.run(lock.Context(), signals)
 	if errors.Is(ended, lease.ErrLost) {
 		return &codeError{code: exitLost} // the reason has been told
 	}
@@ -187,6 +195,24 @@ func (r *running) hold(ctx context.Context, k cluster, lock *lease.Lock, name, p
 	return ended
 }
 
+// mayStart is the last look before the command: the user may have gone since the
+// lock was asked for, and the lock itself too.
+func mayStart(asked, lock context.Context, signals <-chan os.Signal) error {
+	gone := asked.Err() != nil
+	for pending := true; pending && !gone; {
+		select {
+		case s := <-signals:
+			gone = slices.Contains(ending, s)
+		default:
+			pending = false
+		}
+	}
+	if gone {
+		return &kindError{errInterrupted, errors.New("interrupted before the command was started")}
+	}
+	return context.Cause(lock)
+}
+
 func (r *running) environment(ctx context.Context, k cluster, lock *lease.Lock) ([]string, error) {
 	ctx, cancel := r.timed(ctx)
 	defer cancel()
@@ -196,7 +222,10 @@ func (r *running) environment(ctx context.Context, k cluster, lock *lease.Lock) 
 	}
 	i := slices.IndexFunc(q.Entries, func(e lease.Entry) bool { return e.Ticket == lock.Ticket() })
 	if i < 0 {
-		return nil, context.Cause(lock.Context())
+		if err := context.Cause(lock.Context()); err != nil {
+			return nil, err
+		}
+		return nil, lease.ErrLost // the entry is gone, and this is the first to see it
 	}
 	rev := strconv.FormatInt(q.Entries[i].Create, 10)
 	return append(os.Environ(),

@@ -186,26 +186,6 @@ func TestLockRunExcludes(t *testing.T) {
 	}
 }
 
-// The arguments of the command may be secrets: nobody else is told them.
-func TestLockRunKeepsArguments(t *testing.T) {
-	l := newLab(t)
-	p := l.holdBy("n1", "--", "/bin/sh", "-c", "echo up; exec sleep 1000", "ipmitool", "-P", "hunter2")
-	r, err := l.client.Get(t.Context(), lease.DefaultRoot, clientv3.WithPrefix())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, kv := range r.Kvs {
-		if strings.Contains(string(kv.Value), "hunter2") || strings.Contains(string(kv.Value), "sleep") {
-			t.Errorf("%s holds %s", kv.Key, kv.Value)
-		}
-	}
-	if v := l.shown(); len(v.Holders) != 1 || v.Holders[0].Purpose != "sh" || v.Intent == nil || v.Intent.Detail != "sh" {
-		t.Errorf("lock show: got %+v, want the name of the command only", v)
-	}
-	_ = p.cmd.Process.Signal(syscall.SIGTERM)
-	p.end()
-}
-
 func TestLockRunShared(t *testing.T) {
 	l := newLab(t)
 	p := l.holdBy("--mode", "shared", "n1", "--", "sh", "-c", "echo up; trap 'exit 0' TERM; while :; do sleep 0.1; done")
