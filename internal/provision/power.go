@@ -112,7 +112,7 @@ func (p *Provisioner) power(ctx context.Context, x *task.Exclusive, target node.
 		return err
 	}
 	n.PowerState = reached(target)
-	if wasPower(x.Abandoned()) {
+	if dealtWith(n, x.Abandoned()) {
 		x.Settle()
 	}
 	p.cfg.Logger.InfoContext(ctx, "power state set", "node", n.UUID, "target", target, "token", x.Token())
@@ -202,6 +202,14 @@ func command(ctx context.Context, d *hardware.Driver, target node.PowerState, ti
 		return d.Power.Reboot(ctx)
 	}
 	return d.Power.Set(ctx, target)
+}
+
+// dealtWith says whether nothing is left of an abandoned section once a power
+// state was set after it: the dead holder's last command is over, ours came
+// after it, and the node is not in the middle of anything. One that is, for
+// example deploying, has to be recovered, and whoever does that must be told.
+func dealtWith(n *node.Node, left *lease.Intent) bool {
+	return wasPower(left) || !node.Unstable.Has(n.ProvisionState)
 }
 
 // wasPower says whether an abandoned section, and all that it found abandoned

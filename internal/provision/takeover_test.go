@@ -6,7 +6,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/conductor-metal/conductor/pkg/hardware"
 	"github.com/conductor-metal/conductor/pkg/hardware/hardwaretest"
+	"github.com/conductor-metal/conductor/pkg/lease"
 	"github.com/conductor-metal/conductor/pkg/lease/leasetest"
 	"github.com/conductor-metal/conductor/pkg/node"
 	"github.com/conductor-metal/conductor/pkg/task"
@@ -92,4 +94,95 @@ func TestTakeOverOfAPowerAction(t *testing.T) {
 		}
 		c.etcd.HealAll()
 	})
+}
+
+// A section that was cut off slows one power action and not all that follow; but
+// what was cut off in the middle of a deployment stays to be recovered.
+func TestAbandonedSection(t *testing.T) {
+	const delay = 30 * time.Second
+	for _, tt := range []struct {
+		state  node.ProvisionState
+		second time.Duration
+		stays  bool
+	}{
+		{node.StateManageable, 0, false},
+		{node.StateActive, 0, false},
+		{node.StateDeployFailed, 0, false},
+		{node.StateDeploying, delay, true},
+		{node.StateServiceWait, delay, true},
+	} {
+		t.Run(string(tt.state), func(t *testing.T) {
+			inBubble(t, func(n *node.Node) { n.ProvisionState = tt.state }, func(t *testing.T, c *cluster) {
+				p, tasks := c.conductor(t, "c1")
+				abandon(t, c, lease.Request{Name: string(c.node), Purpose: "flash.sh", Detail: "flash.sh"})
+				for i, want := range []time.Duration{delay, tt.second} {
+					target := []node.PowerState{node.PowerOn, node.PowerOff}[i]
+					start := time.Now()
+					if err := p.SetPower(t.Context(), c.node, target, 0, 0, ""); err != nil {
+						t.Fatal(err)
+					}
+					for c.read(t).TargetPowerState != "" {
+						time.Sleep(time.Second)
+					}
+					if took := time.Since(start); took < want || took > want+2*time.Second || c.bmc.State(c.node) != target {
+						t.Errorf("%s took %s, want %s; the machine is %q", target, took, want, c.bmc.State(c.node))
+					}
+				}
+				settle()
+				err := tasks.Exclusive(t.Context(), task.Request{Node: c.node}, func(_ context.Context, x *task.Exclusive) error {
+					if left := x.Abandoned(); (left != nil) != tt.stays || left != nil && left.Purpose != "flash.sh" {
+						t.Errorf("abandoned: %v", left)
+					}
+					return nil
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// A power action that fails has proved nothing: the next one waits too.
+func TestAbandonedSectionAndFailure(t *testing.T) {
+	broken := func(n *node.Node) {
+		n.DriverInfo = node.Object{hardware.FaultKey: []any{object{"mode": "fail", "on": "power.Set"}}}
+	}
+	inBubble(t, broken, func(t *testing.T, c *cluster) {
+		p, tasks := c.conductor(t, "c1")
+		abandon(t, c, lease.Request{Name: string(c.node), Purpose: "flash.sh"})
+		if err := p.SetPower(t.Context(), c.node, node.PowerOn, 0, 0, ""); err != nil {
+			t.Fatal(err)
+		}
+		settle()
+		err := tasks.Exclusive(t.Context(), task.Request{Node: c.node, NoDriver: true}, func(_ context.Context, x *task.Exclusive) error {
+			if x.Abandoned() == nil || x.Node().LastError == "" {
+				t.Errorf("abandoned: %v, last error %q", x.Abandoned(), x.Node().LastError)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// abandon leaves an intent behind, as somebody who dies with the lock does.
+func abandon(t *testing.T, c *cluster, r lease.Request) {
+	t.Helper()
+	session, err := lease.Open(t.Context(), c.etcd.Client("dead"), lease.Config{Holder: "dead"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := session.Acquire(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Declare(t.Context(), r.Detail); err != nil {
+		t.Fatal(err)
+	}
+	if err := session.Close(t.Context()); err != nil { // takes the lock, not the intent
+		t.Fatal(err)
+	}
+	synctest.Wait()
 }
