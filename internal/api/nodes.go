@@ -190,5 +190,28 @@ func mayDelete(n *node.Node) error {
 // exclusive runs a short task without a driver, as long as the client waits.
 func (c *call) exclusive(ctx context.Context, id node.ID, purpose string, fn func(context.Context, *task.Exclusive) error) error {
 	r := task.Request{Node: id, Purpose: purpose, Wait: c.wait, User: c.user(), NoDriver: true}
-	return c.cfg.Tasks.Exclusive(ctx, r, fn)
+	return c.cfg.Tasks.Exclusive(ctx, r, func(ctx context.Context, x *task.Exclusive) error {
+		err := fn(ctx, x)
+		if err == nil && !node.Unstable.Has(x.Node().ProvisionState) && onlyRecords(x.Abandoned()) {
+			x.Settle()
+		}
+		return err
+	})
+}
+
+// onlyRecords says whether an abandoned section, and all that it found abandoned
+// itself, were those of this package, which command no machine: each of their
+// writes was made whole or not at all. A section of others that uses the same
+// words names the command that it runs.
+func onlyRecords(i *lease.Intent) bool {
+	for ; i != nil; i = i.Left {
+		ours := i.Purpose == purposeDelete || i.Purpose == purposeMaintenance || i.Purpose == purposeUpdate
+		if !ours || i.Detail != "" {
+			return false
+		}
+		if i.Left == nil {
+			return true
+		}
+	}
+	return false
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -194,6 +195,46 @@ func TestMaintenance(t *testing.T) {
 		s.want(t, 400, "PUT", path+"/maintenance", `{"reason": 1}`)
 		s.want(t, 400, "PUT", path+"/maintenance", `"reason"`)
 	})
+}
+
+// A section of this package that was cut off is the next one's to settle; one of
+// others, who may have commanded the machine, is not.
+func TestAbandonedSections(t *testing.T) {
+	tests := []struct {
+		name            string
+		purpose, detail string
+		state           node.ProvisionState
+		stays           bool
+	}{
+		{"maintenance", purposeMaintenance, "", node.StateManageable, false},
+		{"update", purposeUpdate, "", node.StateActive, false},
+		{"of a deployment", purposeUpdate, "", node.StateDeploying, true},
+		{"a command", "flash.sh", "flash.sh", node.StateManageable, true},
+		{"a command that calls itself maintenance", purposeMaintenance, "flash.sh", node.StateManageable, true},
+		{"power", "power on", "", node.StateManageable, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, s *server) {
+				s.create(t, object{"uuid": idA})
+				s.edit(t, idA, func(n *node.Node) { n.ProvisionState = tt.state })
+				dead := s.open(t, "dead")
+				l, err := dead.Acquire(t.Context(), lease.Request{Name: idA, Purpose: tt.purpose, Detail: tt.detail})
+				if err == nil {
+					err = errors.Join(l.Declare(t.Context(), tt.detail), dead.Close(t.Context()))
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				s.want(t, 202, "PUT", "/v1/nodes/"+idA+"/maintenance", nil)
+				r, err := s.client.Get(t.Context(), lease.DefaultRoot+"intents/"+idA)
+				if err != nil || (r.Count > 0) != tt.stays {
+					t.Errorf("%d intents (%v)", r.Count, err)
+				}
+			})
+		})
+	}
 }
 
 func TestValidate(t *testing.T) {
