@@ -78,6 +78,20 @@ func (p *patience) Set(text string) error {
 	return nil
 }
 
+// maxText is the most bytes of a text that is kept with a lock: every conductor
+// holds a copy of each.
+const maxText = 1024
+
+// tooLong refuses texts that others would have to carry, by the name of the flag.
+func tooLong(texts map[string]string) error {
+	for _, flag := range sortedKeys(texts) {
+		if n := len(texts[flag]); n > maxText {
+			return usage(fmt.Errorf("--%s has %d bytes: want at most %d", flag, n, maxText))
+		}
+	}
+	return nil
+}
+
 // choice is a flag with a few values.
 type choice struct {
 	value string

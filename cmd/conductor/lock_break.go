@@ -47,6 +47,9 @@ Who is not at a terminal gives --yes, and with --revision the lock that is meant
 			if (b.revision == 0 || !b.yes) && !terminal(l.in) {
 				return usage(errors.New("not at a terminal: give --yes, and --revision with the revision of the lock that is meant"))
 			}
+			if err := tooLong(map[string]string{"reason": b.reason, "by": b.by}); err != nil {
+				return err
+			}
 			return l.with(c.Context(), func(k cluster) error { return b.run(c.Context(), k, args[0]) })
 		},
 	}

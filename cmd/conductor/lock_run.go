@@ -72,6 +72,9 @@ and ETCD_LOCK_REV) and CONDUCTOR_LOCK_TOKEN, a number that grows from holder to 
 }
 
 func (r *running) run(ctx context.Context, ref string, args []string) error {
+	if err := tooLong(map[string]string{"purpose": r.purpose, "holder": r.host}); err != nil {
+		return err
+	}
 	path, err := lookPath(args[0])
 	if err != nil {
 		return err

@@ -105,3 +105,30 @@ func TestMayStart(t *testing.T) {
 		}
 	}
 }
+
+// A text that every conductor would have to carry is refused, and etcd is not asked.
+func TestTooLong(t *testing.T) {
+	long := strings.Repeat("x", maxText+1)
+	for flag, args := range map[string][]string{
+		"purpose": {"lock", "run", "--purpose", long, "n1", "--", "true"},
+		"holder":  {"lock", "run", "--holder", long, "n1", "--", "true"},
+		"reason":  {"lock", "break", "n1", "--yes", "--revision", "1", "--reason", long},
+		"by":      {"lock", "break", "n1", "--yes", "--revision", "1", "--reason", "x", "--by", long},
+	} {
+		code, _, errs := runAs(t, nil, args...)
+		if code != exitUsage || !strings.Contains(errs, "--"+flag+" has 1025 bytes: want at most 1024") {
+			t.Errorf("%s: got code %d and %q", flag, code, errs)
+		}
+	}
+	if err := tooLong(map[string]string{"purpose": long[1:]}); err != nil {
+		t.Errorf("the longest: got %v", err)
+	}
+}
+
+func TestAbandonedSaysHowToSettle(t *testing.T) {
+	v := lockView{Node: "u1", Name: "n1", Abandoned: true, Intent: &lease.Intent{Holder: "c1", Purpose: "power on"}}
+	rows := v.fields()
+	if got := rows[len(rows)-1][1]; !strings.Contains(got, `"power on" of c1`) || !strings.Contains(got, "conductor lock run --settle n1 -- CMD") {
+		t.Errorf("got %q", got)
+	}
+}

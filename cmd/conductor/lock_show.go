@@ -189,7 +189,8 @@ func (v lockView) fields() [][]string {
 		add("waits "+strconv.Itoa(i+1), fmt.Sprintf("%s, %s, for %q, since %s, revision %d", e.who(), e.Mode, e.Purpose, ago(e.Since), e.Revision))
 	}
 	if v.Intent != nil && v.Abandoned {
-		add("abandoned", cutOff(*v.Intent)+" was cut off: the next holder recovers")
+		add("abandoned", fmt.Sprintf("%s was cut off: the next holder is told and its first command waits; "+
+			"\"conductor lock run --settle %s -- CMD\" closes it", cutOff(*v.Intent), v.label()))
 	} else if v.Intent != nil {
 		add("step", v.Intent.Detail)
 	}
