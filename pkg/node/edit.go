@@ -81,7 +81,8 @@ func (k Keys) Update(old, updated Record) (Change, error) {
 // DeleteNode answers the change that removes a node, all that belongs to it
 // and all their index keys, however many there are, in one transaction. It is
 // refused as stale if the node changed or a record was added or changed after
-// rs was read. Locks, intents and the history of the node are not touched.
+// rs was read. The node's history below events/ goes too, since a later node may
+// get the same uuid; locks and intents are not touched.
 //
 // Ironic: db/sqlalchemy/api.py, destroy_node.
 func (k Keys) DeleteNode(rs *Records) (Change, error) {
@@ -100,7 +101,8 @@ func (k Keys) DeleteNode(rs *Records) (Change, error) {
 		c.noneSince(prefix, rs.Revision)
 		c.Then = append(c.Then, clientv3.OpDelete(prefix, clientv3.WithPrefix()))
 	}
-	c.Then = append(c.Then, clientv3.OpDelete(k.bootIndexPrefix(n.UUID), clientv3.WithPrefix()))
+	c.Then = append(c.Then, clientv3.OpDelete(k.bootIndexPrefix(n.UUID), clientv3.WithPrefix()),
+		clientv3.OpDelete(k.Events(n.UUID), clientv3.WithPrefix()))
 	if ops := k.unindex(rs); len(ops) > 0 {
 		c.Then = append(c.Then, clientv3.OpTxn(nil, nest(ops), nil))
 	}

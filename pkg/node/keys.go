@@ -18,6 +18,9 @@ type Keys struct {
 // Node answers the key of a node.
 func (k Keys) Node(id ID) string { return k.Root + "nodes/" + string(id) }
 
+// Events answers the prefix of what has happened to a node.
+func (k Keys) Events(id ID) string { return k.Root + "events/" + string(id) + "/" }
+
 // of answers the key of a record.
 func (k Keys) of(r Record) string { return k.child(r.Kind(), r.parent(), r.ID()) }
 

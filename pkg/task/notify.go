@@ -75,7 +75,7 @@ func (m *Manager) record(n *Notification) []clientv3.Op {
 	if err != nil {
 		panic(err) // strings and times of this century
 	}
-	prefix := m.cfg.Root + "events/" + string(n.Node) + "/"
+	prefix := m.keys.Events(n.Node)
 	return []clientv3.Op{
 		clientv3.OpPut(prefix+n.ID, string(value)),
 		clientv3.OpDelete(prefix, clientv3.WithRange(prefix+before(n.At.Add(-m.cfg.History)))),

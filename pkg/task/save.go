@@ -191,7 +191,7 @@ func (x *Exclusive) apply(ctx context.Context, c node.Change) error {
 	return nil
 }
 
-// Destroy deletes the node, everything that belongs to it, and its lock, in one transaction. The
+// Destroy deletes the node, everything that belongs to it, its history, and its lock, in one transaction. The
 // task is over afterwards, whatever the outcome; whoever waits for the lock is told that the node
 // does not exist.
 func (x *Exclusive) Destroy(ctx context.Context) error {

@@ -135,12 +135,20 @@ func TestRecords(t *testing.T) {
 	bubble(t, "all go with the node, and those who wait are told", func(w *world) {
 		a, b, id := w.conductor("a"), w.conductor("b"), w.node(node.StateAvailable, func(n *node.Node) { n.Name = "r1" })
 		outfit(w, id)
+		other := "events/7d0c8d4e-5a77-4a8b-9c9f-0123456789ab/x"
+		w.put(other, "{}")
+		w.want(a.try(id, func(ctx context.Context, _ *task.Exclusive) error { // a break leaves a mark and an event
+			w.breakLock(id)
+			<-ctx.Done()
+			return nil
+		}), lease.ErrLost)
 		waiters := make(chan error, 2)
 		a.must(id, func(ctx context.Context, x *task.Exclusive) error {
 			go func() { waiters <- b.Exclusive(w.Context(), task.Request{Node: id, Wait: lease.Patient}, nil) }()
 			go func() { waiters <- b.Shared(w.Context(), task.Request{Node: id, Wait: lease.Patient}, nil) }()
 			synctest.Wait()
 			w.want(x.ProcessEvent(ctx, node.EventManage, task.Transition{}), nil)
+			same(w, "events", len(w.keys("events/"+string(id))), 2)
 			w.want(x.Destroy(ctx), nil)
 			w.want(x.Check(), task.ErrReleased)
 			return nil
@@ -148,7 +156,7 @@ func TestRecords(t *testing.T) {
 		w.want(<-waiters, node.ErrNotFound)
 		w.want(<-waiters, node.ErrNotFound)
 		for _, k := range w.keys("") {
-			if k != "meta/schema" && k[:10] != "conductors" && k[:6] != "events" {
+			if k != "meta/schema" && k[:10] != "conductors" && k != other {
 				w.Errorf("left behind: %s", k)
 			}
 		}
