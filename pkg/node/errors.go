@@ -141,13 +141,19 @@ func (e *InUseError) Unwrap() error { return ErrInUse }
 // CorruptError says which key holds a value that cannot be understood, for
 // example because it was written by hand. It never repeats the value.
 type CorruptError struct {
-	Key string
-	Err error
+	Key      string
+	Revision int64 // at which the value was written; 0 if that is not known
+	Err      error
 }
 
-// Error names the key and what is wrong.
+// Error names the key, what is wrong, and the way out: there is none but by hand.
 func (e *CorruptError) Error() string {
-	return fmt.Sprintf("%v at key %s: %v", ErrCorrupt, e.Key, e.Err)
+	older := "an older revision"
+	if e.Revision > 1 {
+		older = fmt.Sprintf("\"etcdctl get --rev=%d %s\"", e.Revision-1, e.Key)
+	}
+	return fmt.Sprintf("%v at key %s: %v (put the value of %s back, or delete the key; who deletes it "+
+		"also deletes what points to it below index/)", ErrCorrupt, e.Key, e.Err, older)
 }
 
 // Unwrap answers ErrCorrupt and the cause.

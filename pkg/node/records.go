@@ -148,15 +148,15 @@ func (k Keys) decode(kv *mvccpb.KeyValue) (Record, *CorruptError) {
 	key := string(kv.Key)
 	kind, parent, uuid, ok := k.parse(key)
 	if !ok {
-		return nil, &CorruptError{Key: key, Err: errors.New("not the key of a record")}
+		return nil, &CorruptError{Key: key, Revision: kv.ModRevision, Err: errors.New("not the key of a record")}
 	}
 	r := blank(kind)
 	if err := unmarshal(kv.Value, r); err != nil {
-		return nil, &CorruptError{Key: key, Err: err}
+		return nil, &CorruptError{Key: key, Revision: kv.ModRevision, Err: err}
 	}
 	place(r, parent, uuid)
 	if r.ID() != uuid || r.parent() != parent {
-		return nil, &CorruptError{Key: key, Err: fmt.Errorf("the value names %s %q of node %q: put it under its own key",
+		return nil, &CorruptError{Key: key, Revision: kv.ModRevision, Err: fmt.Errorf("the value names %s %q of node %q: put it under its own key",
 			kind, r.ID(), r.parent())}
 	}
 	r.meta().Revision = kv.ModRevision

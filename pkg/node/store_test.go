@@ -247,7 +247,8 @@ func TestCorruptRecord(t *testing.T) {
 		t.Fatalf("got %+v, %v", page, err)
 	}
 	_, err = s.Find(t.Context(), string(lost))
-	if c, ok := errors.AsType[*CorruptError](err); !ok || c.Key != s.keys.Node(lost) || !strings.Contains(err.Error(), "name: must be text") {
+	if c, ok := errors.AsType[*CorruptError](err); !ok || c.Key != s.keys.Node(lost) || !strings.Contains(err.Error(), "name: must be text") ||
+		!strings.Contains(err.Error(), fmt.Sprintf("etcdctl get --rev=%d %s", page.Revision-1, c.Key)) {
 		t.Errorf("got %v", err)
 	}
 	// A node with a broken port can be read, and deleted for good.
