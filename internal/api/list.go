@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -47,10 +48,8 @@ func (s *resource[R]) index(detail bool) route {
 		for i, r := range page.Items {
 			items[i] = s.render(v, r, names)
 		}
-		for _, corrupt := range page.Corrupt {
-			c.cfg.Logger.WarnContext(ctx, "record left out of a list", "err", corrupt)
-		}
 		body := map[string]any{s.plural: items}
+		c.leftOut(ctx, page.Corrupt, body)
 		if page.Next != "" {
 			q.Set("marker", page.Next)
 			q.Set("limit", strconv.Itoa(len(page.Items)))
@@ -58,6 +57,22 @@ func (s *resource[R]) index(detail bool) route {
 		}
 		return c.json(http.StatusOK, body)
 	}
+}
+
+// leftOut tells of records that cannot be shown: the log and the body which and
+// why, and those who look at neither that there are some. Ironic's clients pass
+// over what they do not know in a body.
+func (c *call) leftOut(ctx context.Context, corrupt []*node.CorruptError, body map[string]any) {
+	if len(corrupt) == 0 {
+		return
+	}
+	texts := make([]string, len(corrupt))
+	for i, err := range corrupt {
+		c.cfg.Logger.WarnContext(ctx, "record left out of a list", "err", err)
+		texts[i] = err.Error()
+	}
+	body["errors"] = texts
+	c.w.Header().Set("Warning", fmt.Sprintf(`199 - "%d corrupt records left out, see errors"`, len(corrupt)))
 }
 
 func (s *resource[R]) detailed(c *call, q url.Values, detail bool) (bool, error) {

@@ -195,8 +195,14 @@ func TestCorruptRecords(t *testing.T) {
 		if _, err := s.client.Put(t.Context(), key, `{"driver": 7, "password": "hunter2"`); err != nil {
 			t.Fatal(err)
 		}
-		if got := s.want(t, 200, "GET", "/v1/nodes", nil).names("nodes", "name"); got != "a" {
+		list := s.want(t, 200, "GET", "/v1/nodes", nil)
+		if got := list.names("nodes", "name"); got != "a" {
 			t.Errorf("listed %q", got)
+		}
+		told, _ := list.Body["errors"].([]any)
+		if len(told) != 1 || !strings.Contains(told[0].(string), key) || !strings.Contains(told[0].(string), "etcdctl get --rev=") ||
+			list.Header.Get("Warning") != `199 - "1 corrupt records left out, see errors"` || strings.Contains(list.Raw, "hunter2") {
+			t.Errorf("not told well: %q %s", list.Header.Get("Warning"), list.Raw)
 		}
 		r := s.want(t, 500, "GET", "/v1/nodes/"+idB, nil)
 		if !strings.Contains(r.fault(), key) || strings.Contains(r.Raw, "hunter2") {
@@ -204,6 +210,13 @@ func TestCorruptRecords(t *testing.T) {
 		}
 		if !strings.Contains(s.log.String(), key) {
 			t.Error("the log does not name the key")
+		}
+		if _, err := s.client.Delete(t.Context(), key); err != nil {
+			t.Fatal(err)
+		}
+		list = s.want(t, 200, "GET", "/v1/nodes", nil)
+		if list.Header.Get("Warning") != "" || list.Body["errors"] != nil {
+			t.Errorf("told for nothing: %q %s", list.Header.Get("Warning"), list.Raw)
 		}
 	})
 }
