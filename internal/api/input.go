@@ -49,9 +49,9 @@ func (s *resource[R]) input(c *call, into R, edit func(map[string]json.RawMessag
 	if err != nil {
 		return err
 	}
-	var raw map[string]json.RawMessage
-	if json.Unmarshal(data, &raw) != nil || raw == nil {
-		return node.DecodeInput(bytes.NewReader(data), maxBody, into) // which says what is wrong
+	raw, err := node.InputFields(data)
+	if err != nil {
+		return err
 	}
 	if edit != nil {
 		if err := edit(raw); err != nil {

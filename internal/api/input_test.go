@@ -23,6 +23,8 @@ func TestMalformedInput(t *testing.T) {
 		{"null", "/v1/nodes", `null`, 400, []string{"must be a JSON object"}},
 		{"two objects", "/v1/nodes", `{` + driver + `} {}`, 400, []string{"not valid JSON"}},
 		{"unknown field", "/v1/nodes", `{` + driver + `, "colour": 1, "flavour": 2}`, 400, []string{"colour", "flavour"}},
+		{"a field twice", "/v1/nodes", `{` + driver + `, "name": "x", "name": "y"}`, 400, []string{`name: the name "name" occurs twice`}},
+		{"too deep", "/v1/nodes", `{` + driver + `, "extra": {"a":` + strings.Repeat("[", 999) + strings.Repeat("]", 999) + `}}`, 400, []string{"extra: nested too deep"}},
 		{"case of a field", "/v1/nodes", `{"Driver": "fake-hardware"}`, 400, []string{"Driver"}},
 		{"wrong types", "/v1/nodes", `{"driver": 7, "properties": "x", "maintenance": "no"}`, 400, []string{"driver: must be text", "properties: must be a JSON object", "maintenance: must be true or false"}},
 		{"read only", "/v1/nodes", `{` + driver + `, "provision_state": "active"}`, 400, []string{"provision_state: cannot be set"}},

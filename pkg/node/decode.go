@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,8 +15,9 @@ import (
 
 // DecodeInput reads one JSON object from a client into the struct that into
 // points to, which may be a record. It is strict: unknown fields (names are
-// compared with their case), values of a wrong type and trailing data are
-// refused in one *ValidationError that lists every bad field. An input of more
+// compared with their case), values of a wrong type, a name that occurs twice in
+// one object, more than 64 levels of nesting and trailing data are refused in
+// one *ValidationError that lists every bad field. An input of more
 // than limit bytes answers ErrTooLarge; limit 0 or less means 1 MiB. A null
 // leaves the field as it was.
 func DecodeInput(r io.Reader, limit int64, into any) error {
@@ -49,16 +51,90 @@ func startsObject(data []byte) bool {
 	return strings.HasPrefix(strings.TrimLeft(string(data), " \t\r\n"), "{")
 }
 
-// decodeFields reads each field by itself, so that all errors can be told.
-func decodeFields(data []byte, into any, strict bool) error {
+// maxDepth is how deep objects and lists of an input may be nested.
+const maxDepth = 64
+
+// InputFields reads one JSON object from a client into its fields, which it does
+// not look at, but for what DecodeInput says about names and nesting.
+func InputFields(data []byte) (map[string]json.RawMessage, error) {
 	var p problems
-	var raw map[string]json.RawMessage
+	raw := rawFields(data, &p)
+	if raw != nil {
+		checkShape(data, &p)
+	}
+	return raw, p.err()
+}
+
+func rawFields(data []byte, p *problems) (raw map[string]json.RawMessage) {
 	if len(strings.TrimSpace(string(data))) == 0 {
 		p.add("", "the value is empty; it must be a JSON object")
 	} else if err := json.Unmarshal(data, &raw); err != nil {
 		p.add("", "%s", syntaxReason(err))
+		return nil
 	} else if raw == nil {
 		p.add("", "must be a JSON object")
+	}
+	return raw
+}
+
+// checkShape looks for names that occur twice in one object, of which JSON would
+// keep the last without a word, and for too deep nesting. The data are valid.
+func checkShape(data []byte, p *problems) {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	type level struct {
+		names map[string]bool // nil: a list
+		value bool            // a name has been read, its value is next
+	}
+	var stack []level
+	field := "" // the one of the outermost object that we are in
+	for {
+		token, err := d.Token()
+		if err != nil {
+			return // the end: valid data have no other error
+		}
+		if delim, ok := token.(json.Delim); ok && (delim == '}' || delim == ']') {
+			stack = stack[:len(stack)-1]
+			continue
+		}
+		if top := len(stack) - 1; top >= 0 && stack[top].names != nil {
+			l := &stack[top]
+			l.value = !l.value
+			if name, ok := token.(string); ok && l.value {
+				if top == 0 {
+					field = cut(name, 64)
+				}
+				if l.names[name] {
+					p.add(field, "the name %q occurs twice in one object", cut(name, 64))
+					if len(*p) == 10 { // enough to see what is wrong
+						return
+					}
+				}
+				l.names[name] = true
+				continue
+			}
+		}
+		switch token {
+		case json.Delim('{'):
+			stack = append(stack, level{names: map[string]bool{}})
+		case json.Delim('['):
+			stack = append(stack, level{})
+		}
+		if len(stack) > maxDepth {
+			p.add(field, "nested too deep; use at most %d levels", maxDepth)
+			return
+		}
+	}
+}
+
+// decodeFields reads each field by itself, so that all errors can be told.
+func decodeFields(data []byte, into any, strict bool) error {
+	var p problems
+	raw := rawFields(data, &p)
+	if strict && raw != nil {
+		if checkShape(data, &p); len(p) > 0 {
+			return p.err()
+		}
 	}
 	fields := jsonFields(reflect.ValueOf(into).Elem())
 	for _, name := range slices.Sorted(maps.Keys(raw)) {

@@ -28,6 +28,23 @@ func TestDecodeInput(t *testing.T) {
 		{"list", `[]`, `must be a JSON object`},
 		{"null", `null`, `must be a JSON object`},
 		{"empty", ` `, `the value is empty; it must be a JSON object`},
+		{"twice", `{"name":"n1","driver":"d","name":"n2"}`, `name: the name "name" occurs twice in one object`},
+		{
+			"twice within", `{"name":"n1","extra":{"a":{"b":"b","c":["b",{"b":1,"d":{"b":1},"b":2}]},"a":1},"properties":{"a":[{"a":1},{"a":1}]}}`,
+			`extra: the name "b" occurs twice in one object; extra: the name "a" occurs twice in one object`,
+		},
+		{
+			"too deep", `{"extra":{},"driver_info":{"a":` + strings.Repeat("[", 63) + strings.Repeat("]", 63) + `}}`,
+			"driver_info: nested too deep; use at most 64 levels",
+		},
+		{
+			"far too deep", `{"extra":` + strings.Repeat(`{"a":`, 5000) + "1" + strings.Repeat("}", 5000) + `}`,
+			"extra: nested too deep; use at most 64 levels",
+		},
+		{
+			"as deep as may be", `{"name":"n1","driver_info":{"a":1},"traits":["A"],"extra":` +
+				strings.Repeat("{\"a\":", 62) + "[1e999]" + strings.Repeat("}", 62) + `}`, "",
+		},
 		{"revision is not a field", `{"Revision":1}`, `unknown field "Revision"`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
