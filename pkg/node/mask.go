@@ -20,6 +20,10 @@ var secretWords = []string{
 	"key", "cookie", "configdrive",
 }
 
+// secretKG finds the names of IPMI's key K_g that do not say "key", and neither
+// disk_group nor weight_kg.
+var secretKG = regexp.MustCompile(`(^|[^a-z])k[_-]g([^a-z]|$)|(^|_)(ipmi|hex|bmc)_?kg(_|$)`)
+
 // userinfo finds the password of a URL.
 var userinfo = regexp.MustCompile(`(://[^/@\s:]*):[^/@\s]+@`)
 
@@ -30,7 +34,7 @@ func secret(key string) bool {
 			return true
 		}
 	}
-	return strings.HasSuffix(key, "_pass") || key == "pass"
+	return strings.HasSuffix(key, "_pass") || key == "pass" || secretKG.MatchString(key)
 }
 
 // Masked answers a deep copy for output: the value of each key whose name

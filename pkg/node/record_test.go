@@ -215,10 +215,12 @@ func secretNode() *Node {
 		UUID: ID(uuid.NewString()), Name: "n1", Driver: "redfish", ProvisionState: StateActive,
 		DriverInfo: Object{
 			"ipmi_password": pearl, "redfish_password": pearl, "redfish_username": "admin", "snmp_community": pearl,
-			"snmp_auth_key": pearl, "snmp_priv_key": pearl, "ipmi_hex_kg_key": pearl, "api_token": pearl,
+			"snmp_auth_key": pearl, "snmp_priv_key": pearl, "ipmi_hex_kg_key": pearl, "ipmi_k_g": pearl, "k_g": pearl,
+			"kg_key": pearl, "IPMI_K_G": pearl, "ipmi_kg": pearl, "ipmi-k-g": pearl, "api_token": pearl,
 			"redfish_address": "https://admin:" + pearl + "@bmc.example/redfish",
 			"nested":          map[string]any{"list": []any{map[string]any{"Admin_Password": pearl}}, "typed": map[string]string{"password": pearl}},
 			"pins":            map[string]any{"secret": map[string]any{"a": pearl}}, "empty_password": "",
+			"disk_group": "g", "weight_kg": "30", "link_gateway": "x",
 		},
 		DriverInternalInfo: Object{"agent_secret_token": pearl, "agent_url": "http://a"},
 		InstanceInfo:       Object{"image_url": "http://swift/" + pearl, "configdrive": pearl, "image_pull_secret": pearl, "root_gb": 10},
@@ -241,6 +243,7 @@ func TestMaskedHidesEverySecret(t *testing.T) {
 	m := n.Masked()
 	if m.DriverInfo["redfish_username"] != "admin" || m.DriverInfo["redfish_password"] != "******" ||
 		m.DriverInfo["empty_password"] != "" || m.DriverInfo["redfish_address"] != "https://admin:******@bmc.example/redfish" ||
+		m.DriverInfo["disk_group"] != "g" || m.DriverInfo["weight_kg"] != "30" || m.DriverInfo["link_gateway"] != "x" ||
 		m.InstanceInfo["root_gb"] != 10 || target.Masked().Properties["target_iqn"] != "iqn" {
 		t.Errorf("masked too much: %v %v", m.DriverInfo, m.InstanceInfo)
 	}
