@@ -151,12 +151,16 @@ func TestNormalize(t *testing.T) {
 // one level below its directory, and that different values never share a key.
 func TestNamesAndKeys(t *testing.T) {
 	k := Keys{Root: "/r/"}
-	rapid.Check(t, func(t *rapid.T) {
-		a, b := rapid.String().Draw(t, "a"), rapid.String().Draw(t, "b")
+	apart := func(t interface{ Fatalf(string, ...any) }, a, b string) {
 		x, y := k.index("volume-connector-id", a, b), k.index("volume-connector-id", b, a)
 		if strings.Count(x, "/") != 5 || (x == y) != (a == b) {
 			t.Fatalf("keys %q and %q", x, y)
 		}
+	}
+	apart(t, "", "/") // were one key when nothing was escaped
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := rapid.String().Draw(t, "a"), rapid.String().Draw(t, "b")
+		apart(t, a, b)
 		n := goodNode()
 		n.Name = a
 		if n.Validate() == nil && a != "" {
