@@ -87,8 +87,8 @@ func TestQuickstart(t *testing.T) {
 	})
 
 	// Somebody works by hand, and a conductor keeps away.
-	flash := sh.start(strings.ReplaceAll(said(`conductor lock run --purpose "firmware by hand" r1-u01 -- ./flash.sh`),
-		"./flash.sh", "sh -c 'echo flashing $CONDUCTOR_LOCK_KEY; read line; echo flashed'"))
+	flash := sh.start(strings.ReplaceAll(said(`conductor lock run --purpose "firmware by hand" r1-u01 -- sleep 30`),
+		"sleep 30", "sh -c 'echo flashing $CONDUCTOR_LOCK_KEY; read line; echo flashed'"))
 	key := strings.TrimPrefix(flash.line(flash.out, "flashing ", 10*time.Second), "flashing ")
 	if !strings.HasPrefix(key, root+"locks/"+node.UUID+"/exclusive/") {
 		t.Errorf("the key of the lock is %q", key)
@@ -114,7 +114,7 @@ func TestQuickstart(t *testing.T) {
 	if out := sh.run("etcdctl lease timetolive " + shown.Holders[0].Lease + " --keys"); !strings.Contains(out, key) {
 		t.Errorf("the lease: %s", out)
 	}
-	if r := sh.try("conductor node power off r1-u01"); r.code != 4 || !strings.Contains(r.err, "firmware by hand") {
+	if r := sh.try(said("conductor node power off r1-u01")); r.code != 4 || !strings.Contains(r.err, "firmware by hand") {
 		t.Errorf("power off beside it: %s, want exit code 4 and why", r)
 	}
 	if r := sh.try("conductor lock run r1-u01 -- true"); r.code != 4 {
