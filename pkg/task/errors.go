@@ -16,6 +16,8 @@ var (
 	ErrNoWorker = errors.New("no free worker")
 	// ErrClosed means that the manager takes no new work.
 	ErrClosed = errors.New("task manager closed")
+	// ErrStuck means that tasks went on although they were cancelled.
+	ErrStuck = errors.New("tasks do not end although they were cancelled")
 )
 
 // NoWorkerError says how full the pool is. It is ErrNoWorker.

@@ -92,19 +92,35 @@ func setDefault[T comparable](v *T, def T) {
 	}
 }
 
+// closeGrace is what a task has to come to its end when Close has cancelled it: enough for the
+// write of a transition or a release.
+const closeGrace = 10 * time.Second
+
 // Close refuses new tasks and waits for those that run until ctx ends; what still runs then is
-// cancelled with ErrClosed and waited for. Close the session afterwards: the lock of background
+// cancelled with ErrClosed and waited for, but not longer than 10 s: a driver that does not heed
+// its context is left behind, and the error is ErrStuck. Close the session afterwards: the lock of background
 // work that was cut off ends only with it, and leaves its intent behind, so that the next holder
 // is told.
 func (m *Manager) Close(ctx context.Context) error {
 	m.pool.close()
-	off := context.AfterFunc(ctx, func() { m.stop(ErrClosed) })
-	m.tasks.Wait()
-	if !off() {
-		return fmt.Errorf("tasks cancelled: %w", context.Cause(ctx))
+	done := make(chan struct{})
+	go func() { // ends with the last task
+		m.tasks.Wait()
+		close(done)
+	}()
+	defer m.stop(ErrClosed)
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
 	}
 	m.stop(ErrClosed)
-	return nil
+	select {
+	case <-done:
+		return fmt.Errorf("tasks cancelled: %w", context.Cause(ctx))
+	case <-time.After(closeGrace):
+		return fmt.Errorf("%w: %w", ErrStuck, context.Cause(ctx))
+	}
 }
 
 // Request says on which node to act and why.

@@ -2,6 +2,7 @@ package task_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -158,5 +159,41 @@ func TestClose(t *testing.T) {
 		w.want(c.Close(ctx), context.Canceled)
 		w.want(<-done, task.ErrClosed)
 		w.once(id)
+	})
+	bubble(t, "does not wait for ever for a driver that heeds nothing", func(w *world) {
+		c, id := w.conductor("c1"), w.node("")
+		c.must(id, func(_ context.Context, x *task.Exclusive) error {
+			x.SpawnAfter("deaf", func(context.Context, *task.Exclusive) error {
+				time.Sleep(30 * time.Minute)
+				return nil
+			})
+			return nil
+		})
+		start := time.Now()
+		ctx, cancel := context.WithTimeout(w.Context(), time.Minute)
+		defer cancel()
+		err := c.Close(ctx)
+		w.want(err, task.ErrStuck)
+		w.want(err, context.DeadlineExceeded)
+		same(w, "waited", time.Since(start), time.Minute+10*time.Second)
+		w.want(c.Close(ctx), task.ErrStuck) // again, as a caller may
+	})
+	bubble(t, "gives what was cancelled the time to end", func(w *world) {
+		c, id := w.conductor("c1"), w.node("")
+		c.must(id, func(_ context.Context, x *task.Exclusive) error {
+			x.SpawnAfter("slow", func(ctx context.Context, _ *task.Exclusive) error {
+				<-ctx.Done()
+				time.Sleep(9 * time.Second)
+				return context.Cause(ctx)
+			})
+			return nil
+		})
+		ctx, cancel := context.WithTimeout(w.Context(), time.Minute)
+		defer cancel()
+		start := time.Now()
+		err := c.Close(ctx)
+		w.want(err, context.DeadlineExceeded)
+		same(w, "stuck", errors.Is(err, task.ErrStuck), false)
+		same(w, "waited", time.Since(start), time.Minute+9*time.Second)
 	})
 }
