@@ -35,8 +35,21 @@ type Config struct {
 	ReservedPercent int           // of them kept for what must not starve; 0: 5 (Ironic: reserved_workers_pool_percentage); -1: none
 	CommandTimeout  time.Duration // the longest a command to a machine may take; 0: 30 s
 	StepTimeout     time.Duration // the same for steps and whole phases such as deploy or inspect; 0: 1 h
-	LockDelay       time.Duration // how long the first command after a crash waits for the dead holder's last one; 0: CommandTimeout
-	History         time.Duration // how long events/ keeps a node's events; 0: 7 days
+
+	// LockDelay is how long the first command after a crash waits, from the grant of the lock, for
+	// the dead holder's last one; 0: CommandTimeout. It need not cover StepTimeout: a step is many
+	// commands, and it is the context of the whole step that ends while etcd still keeps the lock
+	// for its dead or stalled holder. What is left by the time of the next grant is the one command
+	// that is on the wire, of a driver that did not heed its context or a controller that is slow.
+	// Not covered are a driver whose single request takes longer than LockDelay and that does not
+	// heed its context, a process that was stopped in the middle of a driver's call and sends on
+	// when it goes on, before it looks at its clock, and what a machine goes on doing by itself: a
+	// firmware update that was begun does not end with the lock. Whoever recovers looks at the
+	// machine first.
+	LockDelay time.Duration
+	// History is how long events/ keeps a node's events: each transition deletes the node's older
+	// ones, and the last go with the node. 0: 7 days.
+	History time.Duration
 
 	Notify  func(context.Context, Notification) // is told of each transition; must not block. nil: nobody
 	Metrics *Metrics                            // nil: none
