@@ -11,10 +11,11 @@ import (
 
 // right is what the gate must know of the task whose calls it lets pass.
 type right struct {
-	check func() error
-	lock  *lease.Lock // nil for a snapshot
-	actor hardware.Actor
-	first func(context.Context) error // runs before each command, nil for those who only read
+	check  func() error
+	lock   *lease.Lock // nil for a snapshot
+	actor  hardware.Actor
+	driver string                      // the hardware type, for the metrics
+	first  func(context.Context) error // runs before each command, nil for those who only read
 }
 
 // gate is the choke point before each command to a machine: it ends the call with the lock,
@@ -37,7 +38,7 @@ func (m *Manager) gate(r right) hardware.Gate {
 		return ctx, func(err error) {
 			cancel()
 			free()
-			m.cfg.Metrics.command(c, time.Since(start), err)
+			m.cfg.Metrics.command(r.driver, c, time.Since(start), err)
 		}, nil
 	}
 }

@@ -3,7 +3,9 @@ package task
 import (
 	"context"
 	"errors"
+	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,6 +29,8 @@ type Metrics struct {
 	events     *prometheus.CounterVec
 	commands   *prometheus.CounterVec
 	commandDur *prometheus.HistogramVec
+
+	operations map[string]bool // "power.Set": all that drivers can be asked for, but for their steps
 }
 
 // NewMetrics registers the metrics of tasks. A nil reg counts for nobody.
@@ -51,8 +55,9 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		busy:       gauge("conductor_workers_busy", "Workers that run a background task.", "pool"),
 		rejections: counter("conductor_worker_rejections_total", "Background tasks that found no free worker.", "pool"),
 		events:     counter("conductor_provision_events_total", "Events given to the provision state machine.", "event", "result"),
-		commands:   counter("conductor_bmc_requests_total", "Calls of driver methods.", "interface", "result"),
-		commandDur: histogram("conductor_bmc_request_duration_seconds", "Time of calls of driver methods.", "interface", "result"),
+		commands:   counter("conductor_bmc_requests_total", "Calls of driver methods.", "driver", "operation", "result"),
+		commandDur: histogram("conductor_bmc_request_duration_seconds", "Time of calls of driver methods.", "driver", "operation", "result"),
+		operations: operations(),
 	}
 	for _, right := range []string{"exclusive", "shared", "snapshot"} {
 		m.running.WithLabelValues(right)
@@ -62,7 +67,39 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		m.busy.WithLabelValues(pool)
 		m.rejections.WithLabelValues(pool)
 	}
+	for _, e := range node.Events() {
+		m.events.WithLabelValues(string(e), "ok")
+	}
 	return m
+}
+
+// operations are the methods of the bound interfaces, by the names that the gate sees.
+func operations() map[string]bool {
+	all := map[string]bool{}
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[hardware.Driver]()) {
+		if !f.IsExported() {
+			continue
+		}
+		iface := strings.ToLower(f.Name)
+		all[iface+".Steps"] = true
+		for m := range f.Type.NumMethod() {
+			all[iface+"."+f.Type.Method(m).Name] = true
+		}
+	}
+	return all
+}
+
+// operation names a call in the metrics. The names of steps, and even the interface that a step is
+// asked of, may be a user's: all steps of an interface are one operation, and what is of no
+// interface is "other".
+func (m *Metrics) operation(c hardware.Call) string {
+	switch {
+	case m.operations[c.String()]:
+		return c.String()
+	case slices.Contains(hardware.Interfaces(), c.Interface):
+		return c.Interface + ".step"
+	}
+	return "other"
 }
 
 // result sorts an error into one of few words.
@@ -106,8 +143,9 @@ func (m *Metrics) event(e node.Event, err error) {
 	m.events.WithLabelValues(string(e), result(err)).Inc()
 }
 
-func (m *Metrics) command(c hardware.Call, took time.Duration, err error) {
-	r := result(err)
-	m.commands.WithLabelValues(c.Interface, r).Inc()
-	m.commandDur.WithLabelValues(c.Interface, r).Observe(took.Seconds())
+// command counts a call. The driver is one of the registry's hardware types.
+func (m *Metrics) command(driver string, c hardware.Call, took time.Duration, err error) {
+	op, r := m.operation(c), result(err)
+	m.commands.WithLabelValues(driver, op, r).Inc()
+	m.commandDur.WithLabelValues(driver, op, r).Observe(took.Seconds())
 }

@@ -206,6 +206,7 @@ func (x *Exclusive) Driver() *hardware.Driver {
 	if x.driver == nil {
 		x.driver = x.composed.Driver(x.records.Node, x.m.gate(right{
 			check: x.Check, lock: x.fence, actor: x.actor(x.fence), first: x.first,
+			driver: x.composed.HardwareType(),
 		}))
 	}
 	return x.driver
@@ -219,6 +220,7 @@ func (c *core) read(r right) *hardware.Reader {
 		return &hardware.Reader{}
 	}
 	if c.reader == nil {
+		r.driver = c.composed.HardwareType()
 		c.reader = c.composed.Reader(c.records.Node, c.m.gate(r))
 	}
 	return c.reader
