@@ -3,11 +3,14 @@ package task_test
 import (
 	"context"
 	"fmt"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/conductor-metal/conductor/pkg/lease"
+	"github.com/conductor-metal/conductor/pkg/lease/leasetest"
 	"github.com/conductor-metal/conductor/pkg/node"
 	"github.com/conductor-metal/conductor/pkg/task"
 )
@@ -41,6 +44,43 @@ func TestSave(t *testing.T) {
 		same(w, "power", n.PowerState, node.PowerOn)
 		h := w.history("locks/")
 		same(w, "revision", n.Revision, h[len(h)-1].rev)
+	})
+	bubble(t, "a node with much that belongs to it comes in one request, and goes in one", func(w *world) {
+		c, id := w.conductor("c1"), w.node("")
+		for i := range int64(8) {
+			w.create(&node.Port{NodeUUID: id, Address: fmt.Sprintf("52:54:00:00:00:%02x", i)})
+			if i < 2 {
+				w.create(&node.Portgroup{NodeUUID: id})
+				w.create(&node.VolumeConnector{NodeUUID: id, Type: "iqn", ConnectorID: fmt.Sprint("iqn.2026-01.example:", i)})
+				w.create(&node.VolumeTarget{NodeUUID: id, VolumeType: "iscsi", VolumeID: "v", BootIndex: &i})
+			}
+		}
+		c.must(id, nothing) // the session's first lock needs a lease of its own
+		var mu sync.Mutex
+		var sent []string
+		w.etcd.SetNetwork("c1", leasetest.Network{Request: func(call leasetest.Call) leasetest.Fate {
+			mu.Lock()
+			defer mu.Unlock()
+			sent = append(sent, call.Method)
+			return leasetest.Fate{}
+		}})
+		count := func() string {
+			mu.Lock()
+			defer mu.Unlock()
+			return strings.Join(sent, " ")
+		}
+		before := w.etcd.RaftEntries()
+		c.must(id, func(_ context.Context, x *task.Exclusive) error {
+			same(w, "acquired with", count(), "Txn")
+			rs := x.Records()
+			same(w, "records", len(rs.Ports)*1000+len(rs.Portgroups)*100+len(rs.VolumeConnectors)*10+len(rs.VolumeTargets), 8222)
+			x.Node().Name = "r1"
+			x.SaveAtEnd()
+			return nil
+		})
+		same(w, "all in all", count(), "Txn Txn")
+		same(w, "raft entries", w.etcd.RaftEntries()-before, 2)
+		same(w, "saved", w.stored(id).Name, "r1")
 	})
 	bubble(t, "a value that is taken leaves the lock and the record", func(w *world) {
 		c, id := w.conductor("c1"), w.node("")
