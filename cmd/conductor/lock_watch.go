@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -84,7 +83,11 @@ func (l *lockVerbs) print(ev lease.Event, name string) error {
 	}
 	switch l.output.format.value {
 	case "json":
-		return json.NewEncoder(l.out).Encode(e)
+		text, err := asJSON(e, "")
+		if err == nil {
+			_, err = l.out.Write(text)
+		}
+		return err
 	case "yaml":
 		text, err := asYAML(e)
 		if err == nil {

@@ -94,7 +94,8 @@ func (n *nodeVerbs) list(ctx context.Context, query url.Values) error {
 			path = next.RequestURI()
 		}
 	}
-	for _, raw := range all {
+	for i, raw := range all {
+		all[i] = plain(raw)
 		var r nodeRecord
 		if err := json.Unmarshal(raw, &r); err != nil {
 			return err
@@ -127,6 +128,9 @@ func (n *nodeVerbs) showCommand() *cobra.Command {
 			var raw map[string]json.RawMessage
 			if err := n.client.do(c.Context(), http.MethodGet, nodePath(args[0]), nil, &raw); err != nil {
 				return err
+			}
+			for field, value := range raw {
+				raw[field] = plain(value)
 			}
 			v := view{data: raw, names: []string{bare(raw["uuid"])}}
 			for _, field := range shown {

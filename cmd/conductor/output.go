@@ -39,11 +39,11 @@ type view struct {
 func (o *output) show(v view) error {
 	switch o.format.value {
 	case "json":
-		text, err := json.MarshalIndent(v.data, "", "  ")
+		text, err := asJSON(v.data, "  ")
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(o.w, "%s\n", text)
+		_, err = o.w.Write(text)
 		return err
 	case "yaml":
 		text, err := asYAML(v.data)
@@ -101,9 +101,38 @@ func printable(cell string, dash bool) string {
 	return cell
 }
 
+// asJSON writes a line of JSON, or several with an indent. Terminals are no HTML:
+// ">=" stays as it is.
+func asJSON(data any, indent string) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", indent)
+	err := e.Encode(data)
+	return b.Bytes(), err
+}
+
+// plain is a JSON value of others without the escapes that only HTML needs.
+func plain(raw json.RawMessage) json.RawMessage {
+	if !bytes.Contains(raw, []byte(`\u00`)) {
+		return raw
+	}
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber() // each digit stays
+	var value any
+	if err := d.Decode(&value); err != nil {
+		return raw
+	}
+	text, err := asJSON(value, "")
+	if err != nil {
+		return raw
+	}
+	return bytes.TrimSuffix(text, []byte("\n"))
+}
+
 // asYAML writes what JSON would say in YAML, with the same names.
 func asYAML(data any) ([]byte, error) {
-	text, err := json.Marshal(data)
+	text, err := asJSON(data, "")
 	if err != nil {
 		return nil, err
 	}

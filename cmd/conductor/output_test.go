@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"testing"
 	"time"
 )
@@ -30,6 +31,24 @@ func TestOutput(t *testing.T) {
 		}
 		if b.String() != c.want {
 			t.Errorf("%s: got\n%s\nwant\n%s", c.format, &b, c.want)
+		}
+	}
+}
+
+func TestOutputIsNoHTML(t *testing.T) {
+	for format, want := range map[string]string{"json": "{\n  \"a\": \">= 1 & <2\"\n}\n", "yaml": "a: \">= 1 & <2\"\n"} {
+		var b bytes.Buffer
+		o := output{w: &b, format: choice{value: format}}
+		if err := o.show(view{data: map[string]string{"a": ">= 1 & <2"}}); err != nil || b.String() != want {
+			t.Errorf("%s: got %q, %v, want %q", format, &b, err, want)
+		}
+	}
+	for raw, want := range map[string]string{
+		`{"ram":"\u003e= 4096","n":12345678901234567890}`: `{"n":12345678901234567890,"ram":">= 4096"}`,
+		`"\u003e= 1"`: `">= 1"`, `null`: `null`, `{}`: `{}`,
+	} {
+		if got := string(plain(json.RawMessage(raw))); got != want {
+			t.Errorf("%s: got %s, want %s", raw, got, want)
 		}
 	}
 }
