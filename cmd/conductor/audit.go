@@ -16,7 +16,12 @@ func (p program) auditCommand() *cobra.Command {
 		Long: `Prove from etcd's history alone that the locks kept their promises: never two
 holders that exclude each other, never a record written by one who did not hold its
 node. It goes back as far as etcd does (compaction), and needs no conductor. The
-exit code is 1 if a promise was broken.`,
+exit code is 1 if a promise was broken.
+
+A record that was deleted by hand, or changed by hand while its node was locked, is
+such a write, and each audit fails for it until etcd has compacted that revision. To
+check only what came after, start there: --from with the revision that the violation
+names.`,
 		Args: exactly(0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			client, err := etcd.connect(c.Context())
