@@ -92,6 +92,18 @@ func tooLong(texts map[string]string) error {
 	return nil
 }
 
+// checkLease refuses what a session would, by the name of the flag. A margin of
+// zero is for the session to choose.
+func checkLease(ttl, margin time.Duration) error {
+	if ttl < 2*time.Second {
+		return usage(fmt.Errorf("--lease-ttl is %s: want at least 2s", ttl))
+	}
+	if margin < 0 || margin > ttl/2 {
+		return usage(fmt.Errorf("--lease-margin is %s: want at most half of --lease-ttl, %s", margin, ttl))
+	}
+	return nil
+}
+
 // choice is a flag with a few values.
 type choice struct {
 	value string

@@ -75,6 +75,9 @@ func (r *running) run(ctx context.Context, ref string, args []string) error {
 	if err := tooLong(map[string]string{"purpose": r.purpose, "holder": r.host}); err != nil {
 		return err
 	}
+	if err := checkLease(r.ttl, r.margin); err != nil {
+		return err
+	}
 	path, err := lookPath(args[0])
 	if err != nil {
 		return err
@@ -96,9 +99,11 @@ func (r *running) run(ctx context.Context, ref string, args []string) error {
 		if name == "" {
 			name = id
 		}
-		session, err := lease.Open(ctx, k.client, lease.Config{
+		open, cancel := r.timed(ctx)
+		session, err := lease.Open(open, k.client, lease.Config{
 			Root: r.etcd.root(), Holder: r.host, Client: true, User: me(), TTL: r.ttl, Margin: r.margin,
 		})
+		cancel()
 		if err != nil {
 			return err
 		}

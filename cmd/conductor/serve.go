@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -45,8 +46,12 @@ Without --etcd-endpoints it starts an etcd of its own in the data directory, on
 one another, give them an etcd of three members: --etcd-endpoints=URL,URL,URL.
 
 The host name is the conductor's identity: locks are known by it. Two processes
-cannot share it, or a data directory. SIGTERM and SIGINT end the work in order,
-within --shutdown-timeout, and give all locks back; a second one ends it at once.`,
+cannot share it, or a data directory. While an earlier process of that name may be
+alive, and until etcd answers (--etcd-wait), /readyz says 503.
+
+SIGTERM and SIGINT stop new work. What runs may go on for --shutdown-timeout, but
+requests that wait for a lock for 5 s at most; then all locks are given back, within
+--lease-ttl. A second signal ends the process at once.`,
 		Example: `  conductor serve
   conductor serve --data-dir ./data --fake-delay power=2
   conductor serve --host c1 --etcd-endpoints http://10.0.0.1:2379,http://10.0.0.2:2379`,
@@ -73,7 +78,7 @@ func (o *serveOptions) flags(c *cobra.Command) {
 	f.DurationVar(&o.commandTimeout, "command-timeout", 30*time.Second, "the longest a command to a machine may take")
 	f.DurationVar(&o.lockDelay, "lock-delay", 0, "pause before the first command after another's crash (0: --command-timeout)")
 	f.DurationVar(&o.maxWait, "max-wait", 5*time.Minute, "the longest a request may wait for a lock")
-	f.DurationVar(&o.shutdown, "shutdown-timeout", time.Minute, "how long work may go on after SIGTERM")
+	f.DurationVar(&o.shutdown, "shutdown-timeout", time.Minute, "how long requests and tasks may go on after SIGTERM; to give the locks back may take --lease-ttl more")
 	f.Var(o.fakeDelays, "fake-delay", "seconds that a fake interface takes, as power=2 or deploy=5,20")
 	f.StringSliceVar(&o.types, "enabled-hardware-types", nil, "hardware types that nodes may have (none: all)")
 	f.Var(o.interfaces, "enabled-interfaces", "implementations that nodes may have, as power=fake (none: all)")
@@ -100,6 +105,9 @@ func defaultDataDir() string {
 func (o *serveOptions) run(ctx context.Context, w io.Writer) error {
 	log, forPeople, err := o.log.logger(w)
 	if err != nil {
+		return err
+	}
+	if err := errors.Join(checkLease(o.ttl, o.margin), tooLong(map[string]string{"host": o.host})); err != nil {
 		return err
 	}
 	if o.lockDelay == 0 {

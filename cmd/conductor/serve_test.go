@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -188,6 +189,9 @@ func TestServeRefusals(t *testing.T) {
 		{"etcd's port", "--etcd-endpoints", exitConflict, []string{"--listen", "127.0.0.1:0", "--etcd-listen", c.endpoint}},
 		{"etcd is away", "does not answer", exitUnreachable, []string{"--listen", "127.0.0.1:0", "--etcd-endpoints", "http://127.0.0.1:1", "--etcd-timeout", "200ms"}},
 		{"bad address", "--listen", exitUsage, []string{"--listen", "nonsense"}},
+		{"short lease", "--lease-ttl is 1s", exitUsage, []string{"--lease-ttl", "1s", "--listen", taken}},
+		{"wide margin", "--lease-margin is 8s", exitUsage, []string{"--lease-margin", "8s", "--listen", taken}},
+		{"long host", "--host has 1025 bytes", exitUsage, []string{"--host", strings.Repeat("x", 1025), "--listen", taken}},
 		{"bad delay", "not a number", exitUsage, []string{"--fake-delay", "power=soon"}},
 	} {
 		t.Run(r.name, func(t *testing.T) {
@@ -234,7 +238,7 @@ func TestPortInUseIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	s := &service{o: &serveOptions{listen: l.Addr().String()}}
+	s := &service{o: &serveOptions{listen: l.Addr().String()}, log: slog.New(slog.DiscardHandler)}
 	if err := s.startListener(t.Context()); !errors.Is(err, errTaken) || !strings.Contains(err.Error(), "--listen") {
 		t.Errorf("got %v, want errTaken and what to do", err)
 	}
