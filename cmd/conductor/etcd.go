@@ -95,32 +95,39 @@ func (o *etcdOptions) connect(ctx context.Context) (*clientv3.Client, error) {
 	return o.open(ctx, c)
 }
 
-func (o *etcdOptions) open(ctx context.Context, c clientv3.Config) (*clientv3.Client, error) {
-	start := time.Now()
-	for {
-		client, err := clientv3.New(c) // logs in, if there is a user
-		if err == nil {
-			if err = o.check(ctx, client); err == nil {
-				return client, nil
-			}
+func (o *etcdOptions) open(ctx context.Context, c clientv3.Config) (client *clientv3.Client, err error) {
+	err = o.again(ctx, c.Endpoints, func(ctx context.Context) error {
+		if client, err = clientv3.New(c); err != nil { // logs in, if there is a user
+			return err
+		}
+		if err = checkSchema(ctx, client, o.root()); err != nil {
 			_ = client.Close()
 		}
-		err = unanswered(c.Endpoints, err)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return client, nil
+}
+
+// again does something with etcd, for --etcd-timeout at most, and while etcd does
+// not answer it does so again, for --etcd-wait.
+func (o *etcdOptions) again(ctx context.Context, endpoints []string, fn func(context.Context) error) error {
+	start := time.Now()
+	for {
+		try, cancel := context.WithTimeout(ctx, o.answerIn)
+		err := unanswered(endpoints, fn(try))
+		cancel()
 		if !errors.Is(err, errUnreachable) || ctx.Err() != nil || time.Since(start) >= o.retry {
-			return nil, err
+			return err
 		}
 		select {
 		case <-time.After(500 * time.Millisecond):
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return context.Cause(ctx)
 		}
 	}
-}
-
-func (o *etcdOptions) check(ctx context.Context, client *clientv3.Client) error {
-	ctx, cancel := context.WithTimeout(ctx, o.answerIn)
-	defer cancel()
-	return checkSchema(ctx, client, o.root())
 }
 
 // unanswered tells an etcd that is away from one that refuses.

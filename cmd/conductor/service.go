@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -10,18 +9,13 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
-	"syscall"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"github.com/conductor-metal/conductor/internal/api"
 	"github.com/conductor-metal/conductor/internal/embedetcd"
-	"github.com/conductor-metal/conductor/internal/provision"
 	"github.com/conductor-metal/conductor/pkg/hardware"
 	"github.com/conductor-metal/conductor/pkg/lease"
-	"github.com/conductor-metal/conductor/pkg/node"
 	"github.com/conductor-metal/conductor/pkg/task"
 )
 
@@ -34,6 +28,9 @@ type service struct {
 	parts []part
 
 	listener  net.Listener
+	server    *http.Server
+	handler   atomic.Pointer[http.Handler]
+	endWaits  context.CancelCauseFunc // of requests
 	endpoints []string
 	embedded  *embedetcd.Server // nil with an etcd of others
 	client    *clientv3.Client
@@ -83,23 +80,6 @@ func (s *service) startHardware(context.Context) (err error) {
 	return nil
 }
 
-func (s *service) startListener(ctx context.Context) (err error) {
-	s.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", s.o.listen)
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return &kindError{errTaken, fmt.Errorf("%s is in use: is another conductor running? listen elsewhere with --listen", s.o.listen)}
-	case err != nil:
-		return usage(fmt.Errorf("--listen: %w", err))
-	}
-	s.onStop("listener", func(context.Context) error {
-		if err := s.listener.Close(); !errors.Is(err, net.ErrClosed) {
-			return err
-		}
-		return nil
-	})
-	return nil
-}
-
 // startDir takes the data directory and connects to etcd, which may live there.
 func (s *service) startDir(ctx context.Context) error {
 	lock, err := embedetcd.LockDir(s.o.dataDir)
@@ -125,7 +105,9 @@ func (s *service) startDir(ctx context.Context) error {
 		return err
 	}
 	s.onStop("etcd client", func(context.Context) error { return s.client.Close() })
-	return claimSchema(ctx, s.client, s.o.etcd.root())
+	return s.o.etcd.again(ctx, s.endpoints, func(ctx context.Context) error {
+		return claimSchema(ctx, s.client, s.o.etcd.root())
+	})
 }
 
 func (s *service) startTasks(context.Context) (err error) {
@@ -138,40 +120,6 @@ func (s *service) startTasks(context.Context) (err error) {
 		return err
 	}
 	s.onStop("tasks", s.tasks.Close)
-	return nil
-}
-
-func (s *service) startHTTP(ctx context.Context) error {
-	root := s.o.etcd.root()
-	handler, err := api.New(api.Config{
-		Host: s.o.host, Version: version,
-		Store: node.NewStore(s.client, root), Locks: lease.Locks{Client: s.client, Root: root},
-		Tasks: s.tasks, Provision: provision.New(provision.Config{Tasks: s.tasks, Logger: s.log}),
-		Hardware: s.hardware, Sessions: readiness{s}, Registry: s.metrics, Logger: s.log, MaxWait: s.o.maxWait,
-	})
-	if err != nil {
-		return err
-	}
-	base, end := context.WithCancelCause(context.WithoutCancel(ctx))
-	// No limit on the whole of a request: one may wait long for a lock, and a
-	// watch does not end.
-	server := &http.Server{
-		Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		BaseContext: func(net.Listener) context.Context { return base },
-		ErrorLog:    slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-	}
-	s.onStop("requests", func(ctx context.Context) error {
-		// Who is still here after a moment, waits for a lock.
-		moment := time.AfterFunc(min(5*time.Second, s.o.shutdown/2), func() { end(errStopping) })
-		defer moment.Stop()
-		defer end(errStopping)
-		return errors.Join(server.Shutdown(ctx), server.Close())
-	})
-	go func() { // ends with the server, whose stop waits for it
-		if err := server.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
-			s.failed <- fmt.Errorf("API: %w", err)
-		}
-	}()
 	return nil
 }
 

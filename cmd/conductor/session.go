@@ -9,6 +9,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -47,7 +49,7 @@ func (s *service) startSession(ctx context.Context) error {
 	}
 	dog := newWatchdog(s.o.ttl)
 	s.onStop("watchdog", dog.close)
-	s.keeper, err = lease.Keep(ctx, s.client, lease.Config{
+	s.keeper, err = s.keep(ctx, lease.Config{
 		Root: s.o.etcd.root(), Holder: s.o.host, TTL: s.o.ttl, Margin: s.o.margin, OldIsGone: gone,
 		Info: map[string]any{
 			"version": version, "api": s.advertised(), "conductor_group": s.o.group,
@@ -68,6 +70,44 @@ func (s *service) startSession(ctx context.Context) error {
 		return s.keeper.Close(ctx)
 	})
 	return nil
+}
+
+// keep opens the session. That may take as long as an earlier one of this host
+// name lives, but not longer than etcd may be silent.
+func (s *service) keep(ctx context.Context, cfg lease.Config) (*lease.Keeper, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { cancel(s.silence(ctx)) })
+	keeper, err := lease.Keep(ctx, s.client, cfg)
+	why := context.Cause(ctx)
+	cancel(nil)
+	wg.Wait()
+	if err != nil && errors.Is(why, errUnreachable) {
+		return nil, why
+	}
+	return keeper, err
+}
+
+// silence returns when etcd has not answered for too long, or ctx ends.
+func (s *service) silence(ctx context.Context) error {
+	look := func(ctx context.Context) error { return checkSchema(ctx, s.client, s.o.etcd.root()) }
+	for {
+		select {
+		case <-time.After(s.o.etcd.answerIn):
+		case <-ctx.Done():
+			return nil
+		}
+		try, cancel := context.WithTimeout(ctx, s.o.etcd.answerIn)
+		err := look(try)
+		cancel()
+		if err == nil || ctx.Err() != nil {
+			continue
+		}
+		s.log.WarnContext(ctx, "waiting for etcd to open the session", "err", err, "wait", s.o.etcd.retry)
+		if err := s.o.etcd.again(ctx, s.endpoints, look); errors.Is(err, errUnreachable) {
+			return err
+		}
+	}
 }
 
 // proven says whether the session that is registered under this host name was
