@@ -82,13 +82,17 @@ func (n *nodeVerbs) list(ctx context.Context, query url.Values) error {
 	all := []json.RawMessage{}
 	for path := "/v1/nodes/detail?" + query.Encode(); path != ""; {
 		var page struct {
-			Nodes []json.RawMessage `json:"nodes"`
-			Next  string            `json:"next"`
+			Nodes  []json.RawMessage `json:"nodes"`
+			Next   string            `json:"next"`
+			Errors []string          `json:"errors"` // records that cannot be read
 		}
 		if err := n.client.do(ctx, http.MethodGet, path, nil, &page); err != nil {
 			return err
 		}
 		all = append(all, page.Nodes...)
+		for _, text := range page.Errors {
+			fmt.Fprintf(n.err, "conductor: left out: %s\n", printable(text, false))
+		}
 		path = ""
 		if next, err := url.Parse(page.Next); err == nil && page.Next != "" {
 			path = next.RequestURI()

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
+	"github.com/conductor-metal/conductor/pkg/lease"
 )
 
 // conductor is a "serve" within the test.
@@ -144,6 +146,19 @@ func TestServe(t *testing.T) {
 	}
 	c.run(t, exitUnreachable, "health")
 	c.run(t, exitUnreachable, "lock", "list", "--etcd-timeout", "200ms")
+}
+
+// A record that cannot be read does not go missing in silence.
+func TestNodeListTellsOfCorruptRecords(t *testing.T) {
+	l := newLab(t)
+	if _, err := l.client.Put(t.Context(), lease.DefaultRoot+"nodes/00000000-0000-4000-8000-000000000001", "garbage"); err != nil {
+		t.Fatal(err)
+	}
+	c := startConductor(t, "--etcd-endpoints", l.endpoint)
+	out, errs := c.run(t, exitOK, "node", "list", "-o", "name")
+	if out != "n1\n" || strings.Count(errs, "left out: ") != 1 || !strings.Contains(errs, "00000000-0000-4000-8000-000000000001") {
+		t.Errorf("got %q and %q, want n1, and a word on the other", out, errs)
+	}
 }
 
 func checkMetrics(t *testing.T, c *conductor) {
