@@ -62,7 +62,9 @@ func (a *api) add(pattern string, since minor, do route) {
 				err = fmt.Errorf("%w: %w (%w)", task.ErrClosed, cause, err) // the server stops
 			}
 			toldOf(ctx).err = err
-			faultOf(err).write(w)
+			f := faultOf(err)
+			f.words = toldOf(ctx).inWords
+			f.write(w)
 		}
 	})
 }
@@ -175,7 +177,11 @@ func (c *call) findNode(ctx context.Context, ref string) (*node.Node, error) {
 	if c.v < 5 && !node.IsUUID(ref) {
 		return nil, &node.NotFoundError{Kind: node.KindNode, Ref: ref}
 	}
-	return c.cfg.Store.Find(ctx, ref)
+	n, err := c.cfg.Store.Find(ctx, ref)
+	if err == nil {
+		toldOf(ctx).called(n, ref)
+	}
+	return n, err
 }
 
 // user is on whose behalf the call is made, "" if nobody knows.

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/conductor-metal/conductor/pkg/node"
 )
 
 // The headers that carry a request's id, both ways.
@@ -52,6 +54,32 @@ func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 type told struct {
 	id  string
 	err error
+
+	node node.ID // of the one that the client called by name
+	name string
+}
+
+// called remembers what the client calls a node.
+func (t *told) called(n *node.Node, ref string) {
+	if !node.IsUUID(ref) {
+		t.node, t.name = n.UUID, ref
+	}
+}
+
+// inWords puts the name that the client knows in the place of the uuid, but not in keys and paths.
+func (t *told) inWords(text string) string {
+	if t.name == "" {
+		return text
+	}
+	parts := strings.Split(text, string(t.node))
+	for i := range parts[1:] {
+		word := t.name
+		if strings.HasSuffix(parts[i], "/") {
+			word = string(t.node)
+		}
+		parts[i] += word
+	}
+	return strings.Join(parts, "")
 }
 
 type toldKey struct{}

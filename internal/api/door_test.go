@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/conductor-metal/conductor/pkg/lease"
+	"github.com/conductor-metal/conductor/pkg/node"
 )
 
 // gathered is one metric that the server has registered, as a collector.
@@ -246,4 +247,24 @@ func TestConductorsAndDrivers(t *testing.T) {
 		s.version = "1.48"
 		s.want(t, 404, "GET", "/v1/conductors", nil)
 	})
+}
+
+func TestInWords(t *testing.T) {
+	n := &node.Node{UUID: idA}
+	for _, tt := range []struct{ ref, text, want string }{
+		{"r1", "node " + idA + " (" + idA + ") is gone; so is " + idB, "node r1 (r1) is gone; so is " + idB},
+		{"r1", idA, "r1"},
+		{"r1", "/c/nodes/" + idA + " and " + idA + "x", "/c/nodes/" + idA + " and r1x"},
+		{idA, "node " + idA, "node " + idA},
+		{strings.ToUpper(idA), "node " + idA, "node " + idA},
+	} {
+		told := &told{}
+		told.called(n, tt.ref)
+		if got := told.inWords(tt.text); got != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.ref, got, tt.want)
+		}
+	}
+	if got := (&told{}).inWords("node " + idA); got != "node "+idA {
+		t.Errorf("got %q", got)
+	}
 }

@@ -110,7 +110,8 @@ var errEtcd = errors.New("etcd")
 type fault struct {
 	rule
 	err   error
-	facts map[string]any // beside error_message
+	facts map[string]any      // beside error_message
+	words func(string) string // makes the text the client's; nil: it is
 }
 
 func faultOf(err error) fault {
@@ -147,6 +148,9 @@ func (f fault) write(w http.ResponseWriter) {
 	text := f.err.Error()
 	if f.text != nil {
 		text = f.text(f.err)
+	}
+	if f.words != nil {
+		text = f.words(text)
 	}
 	code := "Client"
 	if f.status >= 500 {

@@ -120,6 +120,7 @@ func (c *call) lockName(ctx context.Context) (string, error) {
 		return "", invalid("node", "must be a uuid or a name")
 	}
 	if n, err := c.cfg.Store.Find(ctx, ref); err == nil {
+		toldOf(ctx).called(n, ref)
 		return string(n.UUID), nil
 	} else if faultOf(err).kind != "not_found" {
 		if !node.IsUUID(ref) || faultOf(err).kind != "corrupt" {

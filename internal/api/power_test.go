@@ -161,7 +161,8 @@ func TestLockedTellsWho(t *testing.T) {
 					t.Errorf("%s is %v, want %v", key, r.Body[key], value)
 				}
 			}
-			if !strings.HasPrefix(r.fault(), "Node "+idA+" is locked by host c2.example, please retry after the current operation is completed.") {
+			if !strings.HasPrefix(r.fault(), "Node a is locked by host c2.example, please retry after the current operation is completed.") ||
+				strings.Contains(r.fault(), idA) {
 				t.Errorf("text %q", r.fault())
 			}
 			since, err := time.Parse(time.RFC3339, r.Body["since"].(string))
@@ -172,6 +173,10 @@ func TestLockedTellsWho(t *testing.T) {
 			if r.Header.Get("Retry-After") != "2" || len(r.Body["queue"].([]any)) != 0 {
 				t.Errorf("Retry-After %q, queue %v", r.Header.Get("Retry-After"), r.Body["queue"])
 			}
+		}
+		r := s.want(t, 409, "DELETE", "/v1/nodes/"+idA+"?wait=0", nil) // named as it was called
+		if !strings.HasPrefix(r.fault(), "Node "+idA+" is locked") {
+			t.Errorf("text %q", r.fault())
 		}
 		s.want(t, 200, "GET", "/v1/nodes/a", nil) // reads take no lock
 		s.want(t, 200, "GET", "/v1/nodes/a/validate", nil)
