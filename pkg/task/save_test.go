@@ -56,6 +56,7 @@ func TestSave(t *testing.T) {
 			}
 		}
 		c.must(id, nothing) // the session's first lock needs a lease of its own
+		synctest.Wait()     // and who has not yet seen its end looks first
 		var mu sync.Mutex
 		var sent []string
 		w.etcd.SetNetwork("c1", leasetest.Network{Request: func(call leasetest.Call) leasetest.Fate {
