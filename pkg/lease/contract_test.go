@@ -57,7 +57,7 @@ func tempDir(t testing.TB) string {
 
 func (w *world) open(holder string) *lease.Session {
 	w.Helper()
-	return open(w, w.client(), lease.Config{Root: w.root, Holder: holder, TTL: 3 * time.Second})
+	return open(w, w.client(), lease.Config{Root: w.root, Holder: holder, TTL: 10 * time.Second})
 }
 
 func (w *world) locks() lease.Locks { return lease.Locks{Client: w.client(), Root: w.root} }
@@ -358,7 +358,7 @@ func TestManyNamesAllOrNone(t *testing.T) {
 
 func TestShardsOfTheLease(t *testing.T) {
 	contract(t, func(w *world) {
-		s := open(w, w.client(), lease.Config{Root: w.root, Holder: "a", ShardKeys: 6, TTL: 3 * time.Second})
+		s := open(w, w.client(), lease.Config{Root: w.root, Holder: "a", ShardKeys: 6, TTL: 10 * time.Second})
 		leases := map[clientv3.LeaseID]int{}
 		for i := range 10 {
 			w.acquire(s, lease.Request{Name: fmt.Sprint("n", i)})

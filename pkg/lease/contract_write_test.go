@@ -394,7 +394,7 @@ func TestWatchTellsEachStep(t *testing.T) {
 
 func TestKeeperOpensTheNextSession(t *testing.T) {
 	contract(t, func(w *world) {
-		k, err := lease.Keep(w.Context(), w.client(), lease.Config{Root: w.root, Holder: "a", TTL: 3 * time.Second})
+		k, err := lease.Keep(w.Context(), w.client(), lease.Config{Root: w.root, Holder: "a", TTL: 10 * time.Second})
 		if err != nil {
 			w.Fatal(err)
 		}

@@ -32,6 +32,14 @@ func inLab(t *testing.T, test func(b *lab)) {
 	})
 }
 
+// queued is also the moment at which every session has heard of the queue.
+func (b *lab) queued(name string, n int) lease.Queue {
+	b.Helper()
+	q := b.world.queued(name, n)
+	synctest.Wait()
+	return q
+}
+
 // session opens a session whose network has its name.
 func (b *lab) session(name string, edit ...func(*lease.Config)) *lease.Session {
 	b.Helper()
