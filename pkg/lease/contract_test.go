@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -197,8 +198,9 @@ func TestFirstComeFirstServed(t *testing.T) {
 		ss := []*lease.Session{w.open("a"), w.open("b"), w.open("c")}
 		first := w.acquire(ss[0], lease.Request{Name: "n"})
 		order := make(chan int, 20)
+		var wg sync.WaitGroup
 		for i := range 20 {
-			go func() {
+			wg.Go(func() {
 				l, err := ss[i%3].Acquire(w.Context(), lease.Request{Name: "n", Purpose: fmt.Sprint(i), Wait: lease.Patient})
 				if err != nil {
 					w.Errorf("waiter %d: %v", i, err)
@@ -209,7 +211,7 @@ func TestFirstComeFirstServed(t *testing.T) {
 				if err := l.Release(w.Context(), lease.Write{}); err != nil {
 					w.Error(err)
 				}
-			}()
+			})
 			w.queued("n", i+2)
 		}
 		w.release(first)
@@ -218,6 +220,7 @@ func TestFirstComeFirstServed(t *testing.T) {
 				w.Fatalf("served %d, want %d", got, i)
 			}
 		}
+		wg.Wait()
 	})
 }
 
