@@ -308,3 +308,24 @@ func TestUnhealthyProcessLetsItsLocksGo(t *testing.T) {
 		_ = s.Close(context.Background())
 	})
 }
+
+// A leader of etcd that dies while the queue is read costs an upgrade and a downgrade time, and no more.
+func TestReadsAreAskedAgain(t *testing.T) {
+	inLab(t, func(b *lab) {
+		l := b.acquire(b.session("a"), lease.Request{Name: "n", Mode: lease.Shared})
+		failing := 3
+		b.etcd.SetNetwork("a", leasetest.Network{Answer: func(c leasetest.Call) leasetest.Fate {
+			if c.Method == "Txn" && failing > 0 {
+				failing--
+				return leasetest.Fate{Err: leasetest.ErrUnavailable}
+			}
+			return leasetest.Fate{}
+		}})
+		b.want(l.Upgrade(b.Context(), "up", 0), nil)
+		failing = 3
+		b.want(l.Downgrade(b.Context(), lease.Write{}), nil)
+		b.release(l)
+		x := b.acquire(b.session("c"), lease.Request{Name: "n"})
+		b.release(x)
+	})
+}

@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -83,6 +84,8 @@ func (l *Lock) grantedIn(q *Queue) bool {
 	return q.holds(l.ticket) == l.want
 }
 
+// look reads how the lock stands, at a revision or now, again and again until etcd answers, ctx
+// ends or the lock does.
 func (l *Lock) look(ctx context.Context, rev int64) (standing, error) {
 	for try := 0; ; try++ {
 		var opts []clientv3.OpOption
@@ -109,8 +112,15 @@ func (l *Lock) look(ctx context.Context, rev int64) (standing, error) {
 			}
 		case rev > 0:
 			rev = 0 // compacted, or no answer: ask the quorum
-		default:
-			return standing{}, fmt.Errorf("read queue of %s: %w", l.name, err)
+		case ctx.Err() != nil || !unknownOutcome(err):
+			return standing{}, fmt.Errorf("read queue of %s: %w", l.name, cmp.Or(context.Cause(ctx), err))
+		default: // for example between two leaders of etcd
+			select {
+			case <-time.After(jitter(min(20*time.Millisecond<<min(try, 6), time.Second))):
+			case <-ctx.Done():
+			case <-l.ctx.Done():
+				return standing{}, context.Cause(l.ctx)
+			}
 		}
 	}
 }
