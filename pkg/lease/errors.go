@@ -51,7 +51,9 @@ func (e *HeldError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s is locked", e.Queue.Name)
 	h := e.Holder()
-	if h.Foreign || h.Holder == "" && h.Key != "" {
+	if h.Foreign {
+		fmt.Fprintf(&b, " by a foreign entry %s", h.Key)
+	} else if h.Holder == "" && h.Key != "" {
 		fmt.Fprintf(&b, " by an entry that names nobody, %s", h.Key)
 	} else if h.Holder != "" {
 		fmt.Fprintf(&b, " (%s) by %s for %q since %s", h.Mode, h.Holder, h.Purpose, h.Since.UTC().Format(time.RFC3339))

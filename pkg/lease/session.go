@@ -267,7 +267,7 @@ func (s *Session) Close(ctx context.Context) error {
 // dropLeases tries for a second even if ctx has ended: the locks of a clean stop should not have to
 // run out. It stops at the first revoke that etcd does not answer.
 func (s *Session) dropLeases(ctx context.Context) error {
-	patience := s.attempt()
+	patience := s.cfg.TTL
 	if ctx.Err() != nil || errors.Is(context.Cause(s.ctx), ErrLost) {
 		ctx, patience = context.WithoutCancel(ctx), time.Second
 	}
