@@ -88,6 +88,14 @@ func TestRaftEntries(t *testing.T) {
 	})
 	w.release(l)
 	l = w.acquire(s, req)
+	for before := index(); ; before = index() { // until the session's watch has told of the lock
+		if _, err := s.Acquire(t.Context(), lease.Request{Name: "n"}); err == nil {
+			t.Fatal("got a held lock")
+		}
+		if index() == before {
+			break
+		}
+	}
 	measure("refused try", 20, 0, func() {
 		if _, err := s.Acquire(t.Context(), lease.Request{Name: "n"}); err == nil {
 			t.Fatal("got a held lock")

@@ -267,8 +267,8 @@ func (s *Session) Close(ctx context.Context) error {
 // dropLeases tries for a second even if ctx has ended: the locks of a clean stop should not have to
 // run out. It stops at the first revoke that etcd does not answer.
 func (s *Session) dropLeases(ctx context.Context) error {
-	patience := s.cfg.TTL
-	if ctx.Err() != nil || errors.Is(context.Cause(s.ctx), ErrLost) {
+	patience, lost := s.cfg.TTL, errors.Is(context.Cause(s.ctx), ErrLost)
+	if ctx.Err() != nil || lost {
 		ctx, patience = context.WithoutCancel(ctx), time.Second
 	}
 	s.mu.Lock()
@@ -280,6 +280,9 @@ func (s *Session) dropLeases(ctx context.Context) error {
 		rctx, cancel := context.WithTimeout(ctx, patience)
 		err := s.revoke(rctx, shards[i].id)
 		cancel()
+		if lost && err != nil && unknownOutcome(err) {
+			return nil // a courtesy: the session is over, and its leases run out
+		}
 		if err != nil {
 			errs = append(errs, err)
 			if unknownOutcome(err) {
