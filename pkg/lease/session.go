@@ -275,22 +275,35 @@ func (s *Session) dropLeases(ctx context.Context) error {
 	shards := s.shards
 	s.shards = nil
 	s.mu.Unlock()
-	var errs []error
 	for i := len(shards) - 1; i >= 0; i-- { // the session's own key goes last
-		rctx, cancel := context.WithTimeout(ctx, patience)
-		err := s.revoke(rctx, shards[i].id)
-		cancel()
-		if lost && err != nil && unknownOutcome(err) {
+		err := s.revokeWithin(ctx, patience, shards[i].id)
+		if lost && unknownOutcome(err) {
 			return nil // a courtesy: the session is over, and its leases run out
 		}
 		if err != nil {
-			errs = append(errs, err)
-			if unknownOutcome(err) {
-				break
-			}
+			return err // the others would not be answered either, and run out
 		}
 	}
-	return errors.Join(errs...)
+	return nil
+}
+
+// revokeWithin sends a revoke again when it is not answered, for it may have gone to a connection
+// that is dead.
+func (s *Session) revokeWithin(ctx context.Context, patience time.Duration, id clientv3.LeaseID) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		actx, cancel := context.WithTimeout(ctx, min(s.attempt(), patience))
+		err := s.revoke(actx, id)
+		cancel()
+		if err == nil || ctx.Err() != nil || !unknownOutcome(err) {
+			return err
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
 }
 
 // end ends the session once; the first cause stays.
