@@ -3,6 +3,7 @@ package lease
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,6 +26,7 @@ type Request struct {
 	Purpose string
 	Task    string        // the task's id, for those who look
 	User    string        // empty: Config.User
+	Brief   bool          // no command is given to a machine: no intent is needed unless Commit or Declare begins more
 	Detail  string        // the event or step that an exclusive section is for, kept in its intent
 	Wait    time.Duration // 0: try once; Patient: as long as the context lives
 	Read    []string      // keys to read in the acquiring transaction; one that ends in / is a prefix
@@ -70,10 +72,13 @@ func (s *Session) AcquireAll(ctx context.Context, wait time.Duration, rs ...Requ
 			return nil, err
 		}
 	}
-	ls := make([]*Lock, 0, len(rs))
+	ls, entering := make([]*Lock, 0, len(rs)), false
 	defer func() {
 		if err != nil {
 			for _, l := range ls {
+				if !entering {
+					l.vacate()
+				}
 				l.forget(err)
 			}
 		}
@@ -93,6 +98,7 @@ func (s *Session) AcquireAll(ctx context.Context, wait time.Duration, rs ...Requ
 		dctx, cancel = context.WithDeadlineCause(ctx, start.Add(wait), errWaited)
 	}
 	defer cancel()
+	entering = true
 	if err := s.enter(dctx, ls, wait == 0); err != nil {
 		return nil, err
 	}
@@ -185,7 +191,7 @@ func (l *Lock) value() value {
 	ttl := l.shard.ttl
 	l.s.mu.Unlock()
 	return value{
-		Holder: l.s.cfg.Holder, Mode: l.entry, Purpose: l.req.Purpose, Task: l.req.Task, User: l.req.User,
+		Ticket: l.ticket, Holder: l.s.cfg.Holder, Mode: l.entry, Purpose: l.req.Purpose, Task: l.req.Task, User: l.req.User,
 		Since: l.started.UTC().Truncate(time.Millisecond), Session: l.s.id, TTL: ttl.String(),
 		Rank: l.rank,
 	}
@@ -193,11 +199,31 @@ func (l *Lock) value() value {
 
 // reads are the ranges that come with a grant, at one revision: the queue, the intent, the records.
 func (l *Lock) reads(opts ...clientv3.OpOption) []clientv3.Op {
-	keys := l.s.keys
-	ops := []clientv3.Op{
-		clientv3.OpGet(keys.queue(l.name), append(opts, clientv3.WithPrefix())...),
-		clientv3.OpGet(keys.intent(l.name), opts...),
-	}
+	return append([]clientv3.Op{
+		clientv3.OpGet(l.s.keys.queue(l.name), append(opts, clientv3.WithPrefix())...),
+		clientv3.OpGet(l.s.keys.intent(l.name), opts...),
+	}, l.readRecords(opts...)...)
+}
+
+// headReads are reads for a lock that waits to be exclusive. Of the exclusive entries, which all rank
+// by their creation, they ask for the oldest, and the next one to see a tie: if the oldest is not
+// its own, it is not its turn. So what a handover brings over the network is the same however many wait.
+func (l *Lock) headReads(opts ...clientv3.OpOption) []clientv3.Op {
+	opts = opts[:len(opts):len(opts)]
+	queue := l.s.keys.queue(l.name)
+	from, to, end := queue+"exclusive/", queue+"exclusive0", clientv3.GetPrefixRangeEnd(queue)
+	oldest := append(opts, clientv3.WithRange(to),
+		clientv3.WithSort(clientv3.SortByCreateRevision, clientv3.SortAscend), clientv3.WithLimit(2))
+	return append([]clientv3.Op{
+		clientv3.OpGet(queue, append(opts, clientv3.WithRange(from))...),
+		clientv3.OpGet(from, oldest...),
+		clientv3.OpGet(to, append(opts, clientv3.WithRange(end))...),
+		clientv3.OpGet(l.s.keys.intent(l.name), opts...),
+	}, l.readRecords(opts...)...)
+}
+
+func (l *Lock) readRecords(opts ...clientv3.OpOption) []clientv3.Op {
+	ops := make([]clientv3.Op, 0, len(l.req.Read))
 	for _, k := range l.req.Read {
 		o := opts
 		if strings.HasSuffix(k, "/") {
@@ -210,27 +236,45 @@ func (l *Lock) reads(opts ...clientv3.OpOption) []clientv3.Op {
 
 // standing is what reads returned.
 type standing struct {
-	queue   Queue
+	queue   Queue // without what explains its entries; see explained
+	kvs     []*mvccpb.KeyValue
 	intent  *mvccpb.KeyValue
 	records Records
 	orphan  int64 // create revision of a slot whose entry is gone, 0 without one
+	tie     bool  // the two oldest came at once, by hand: more than the head has to be read
 }
 
+// standing understands what reads or headReads have returned, and nothing else.
 func (l *Lock) standing(rs []*pb.ResponseOp, rev int64) standing {
-	st := standing{
-		queue:   readQueue(l.s.keys, l.name, rs[0].GetResponseRange().Kvs, rev),
-		records: Records{Revision: rev},
+	kvs, tie := rs[0].GetResponseRange().Kvs, false
+	if n := len(rs) - 1 - len(l.req.Read); n == 3 {
+		head := rs[1].GetResponseRange().Kvs
+		tie = len(head) > 1 && head[0].CreateRevision == head[1].CreateRevision
+		kvs = slices.Concat(kvs, head, rs[2].GetResponseRange().Kvs)
+		rs = rs[2:]
 	}
+	st := standing{queue: readStanding(l.s.keys, l.name, kvs, rev), kvs: kvs, records: Records{Revision: rev}, tie: tie}
 	if kvs := rs[1].GetResponseRange().Kvs; len(kvs) > 0 {
 		st.intent = kvs[0]
 	}
-	for _, kv := range rs[0].GetResponseRange().Kvs {
-		if string(kv.Key) == l.s.keys.upgrade(l.name) && st.queue.Upgrade == nil {
-			st.orphan = kv.CreateRevision
+	if slot := l.s.keys.upgrade(l.name); st.queue.Upgrade == nil {
+		for _, kv := range kvs {
+			if string(kv.Key) == slot {
+				st.orphan = kv.CreateRevision
+			}
 		}
 	}
-	for _, r := range rs[2 : 2+len(l.req.Read)] {
-		st.records.KVs = append(st.records.KVs, r.GetResponseRange().Kvs...)
-	}
+	st.records.take(rs[2:])
 	return st
+}
+
+// explained is the queue with all that its entries say.
+func (l *Lock) explained(st standing) Queue {
+	return readQueue(l.s.keys, l.name, st.kvs, st.queue.Revision)
+}
+
+func (r *Records) take(rs []*pb.ResponseOp) {
+	for _, one := range rs {
+		r.KVs = append(r.KVs, one.GetResponseRange().Kvs...)
+	}
 }

@@ -2,6 +2,7 @@ package lease_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -52,8 +53,17 @@ func TestBrokenLockIsRefusedAndTold(t *testing.T) {
 			w.Errorf("abandoned = %+v", i)
 		}
 		r, err := w.client().Get(w.Context(), w.root+"events/n/", clientv3.WithPrefix())
-		if err != nil || len(r.Kvs) != 1 || !strings.Contains(string(r.Kvs[0].Value), "lock.broken") {
-			w.Errorf("events = %v, %v", r, err)
+		if err != nil || len(r.Kvs) != 1 {
+			w.Fatalf("events = %v, %v", r, err)
+		}
+		var e struct{ ID, Type, Node, Holder, Reason, User, Purpose string }
+		if err := json.Unmarshal(r.Kvs[0].Value, &e); err != nil || e.ID != strings.TrimPrefix(string(r.Kvs[0].Key), w.root+"events/n/") {
+			w.Errorf("event %s: %v", r.Kvs[0].Value, err)
+		}
+		e.ID = ""
+		want := struct{ ID, Type, Node, Holder, Reason, User, Purpose string }{"", lease.EventTypeBroken, "n", "a", "hung on a dead BMC", "op", "deploy"}
+		if e != want {
+			w.Errorf("event = %+v, want %+v", e, want)
 		}
 	})
 }
@@ -218,6 +228,39 @@ func TestDowngradeKeepsThePlace(t *testing.T) {
 		w.release(l)
 		if o := <-writer; o.err != nil {
 			w.Fatal(o.err)
+		}
+	})
+}
+
+// A brief section notes no intent, unless it turns out to be more; it is told of what others left.
+func TestBriefSections(t *testing.T) {
+	contract(t, func(w *world) {
+		s, key := w.open("a"), w.root+"intents/n"
+		brief := lease.Request{Name: "n", Brief: true}
+		l := w.acquire(s, brief)
+		if got := w.get(key); got != "" {
+			w.Errorf("intent of a brief section: %s", got)
+		}
+		w.want(l.Release(w.Context(), w.put("nodes/n", "v")), nil)
+		if got := w.get(w.root + "nodes/n"); got != "v" {
+			w.Errorf("record = %q", got)
+		}
+		l = w.acquire(s, brief)
+		w.want(l.Declare(w.Context(), "power on"), nil)
+		if got := w.get(key); !strings.Contains(got, `"detail":"power on"`) {
+			w.Errorf("intent = %q", got)
+		}
+		if _, err := w.locks().Break(w.Context(), "n", w.queued("n", 1).Entries[0].Create, "op", "test"); err != nil {
+			w.Fatal(err)
+		}
+		l = w.acquire(s, brief)
+		if i := l.Abandoned(); i == nil || i.Detail != "power on" {
+			w.Errorf("abandoned = %+v", i)
+		}
+		l.Settle()
+		w.release(l)
+		if got := w.get(key); got != "" {
+			w.Errorf("intent after it was settled: %s", got)
 		}
 	})
 }

@@ -67,6 +67,12 @@ func TestRaftEntries(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+	measure("write without a lock", 50, 1, func() {
+		f := w.free(s)
+		if _, err := f.Write(t.Context(), w.edit(f, "edited")); err != nil {
+			t.Fatal(err)
+		}
+	})
 	var l *lease.Lock
 	measure("acquire shared", 1, 1, func() { l = w.acquire(s, shared) })
 	measure("upgrade", 1, 1, func() {

@@ -30,7 +30,9 @@
 //     answer, cancelled wait or crash leaves an entry that nobody owns.
 //   - Visible: the keys of a queue say who holds and who waits, why and since when, in readable JSON.
 //   - Cheap: one entry in etcd's log to acquire, records included, and one to release, final write
-//     included; none extra to hand over, none to hold. An upgrade or downgrade is one.
+//     included; none extra to hand over, none to hold. An upgrade or downgrade is one. A change of
+//     records that nobody else is at work on needs no lock, and is one in all: see Free. A session's
+//     operations on different names that are ready at the same time share one.
 //
 // # Not promised
 //

@@ -32,7 +32,7 @@ func (l *Lock) Downgrade(ctx context.Context, w Write) error {
 	if slot == 0 {
 		return l.downgradeEntry(ctx, w)
 	}
-	_, err := l.write(ctx, ifs, append(ops, w.Then...), w, "downgrade")
+	_, _, err := l.write(ctx, patience{}, ifs, append(ops, w.Then...), w, "downgrade")
 	if err == nil {
 		l.mu.Lock()
 		l.loose = nil
@@ -53,7 +53,7 @@ func (l *Lock) loud() {
 // downgradeEntry moves the entry to a shared key that stores the old rank. The compares are the
 // fence, and that nothing has come into the queue since a read that showed no foreign entry.
 func (l *Lock) downgradeEntry(ctx context.Context, w Write) error {
-	st, err := l.look(ctx, 0)
+	st, err := l.look(ctx, 0, l.reads)
 	if err != nil {
 		return err
 	}
@@ -69,13 +69,13 @@ func (l *Lock) downgradeEntry(ctx context.Context, w Write) error {
 		ifs = append(ifs, clientv3.Compare(clientv3.ModRevision(l.s.keys.queue(l.name)), "<", seen+1).WithPrefix())
 		ops := append([]clientv3.Op{
 			clientv3.OpDelete(l.key()),
-			clientv3.OpPut(l.s.keys.entry(l.name, Shared, l.ticket), v.String(), clientv3.WithLease(l.shard.id)),
+			clientv3.OpPut(l.s.keys.entry(l.name, Shared, l.seat), v.String(), clientv3.WithLease(l.shard.id)),
 		}, l.closeIntent()...)
 		if l.doubt { // a late copy of the acquiring request would find its key free again
 			ops = append(ops, l.s.bump())
 		}
 		l.mu.Unlock()
-		rev, err := l.write(ctx, ifs, append(ops, w.Then...), w, "downgrade")
+		rev, _, err := l.write(ctx, patience{}, ifs, append(ops, w.Then...), w, "downgrade")
 		if err == nil {
 			l.mu.Lock()
 			l.weakened(&Entry{Mode: Shared, Create: rev, Rank: l.create})

@@ -22,6 +22,8 @@ var (
 	ErrConflict        = errors.New("records changed")
 	ErrForeignWaiter   = errors.New("a foreign locker waits, who cannot see ranks: the lock stays exclusive")
 	ErrTaken           = errors.New("host name is taken by a live session")
+	ErrAbandoned       = errors.New("a section was abandoned and is to be dealt with under the lock")
+	ErrUnknown         = errors.New("an answer of etcd was lost and the records have changed since: look at them before you try again")
 )
 
 // HeldError says who has the lock that was not to be had. It is ErrHeld.

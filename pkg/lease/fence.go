@@ -19,7 +19,8 @@ type Write struct {
 }
 
 // Commit writes under the fence: etcd refuses it once the lock is gone. It returns the revision of
-// the write. It blocks until the outcome is known or ctx ends.
+// the write. It blocks until the outcome is known or ctx ends, also while etcd is full: the lock
+// stands meanwhile, for leases are renewed.
 //
 // Errors: a *LostError if the lock is gone, a *ConflictError if the lock stands and Write.If does
 // not hold, ErrNotExclusive, ErrReleased, or the cause of ctx, after which the outcome is unknown.
@@ -36,14 +37,27 @@ func (l *Lock) Commit(ctx context.Context, w Write) (rev int64, err error) {
 	l.mu.Unlock()
 	ctx, stop := l.s.bind(ctx)
 	defer stop()
-	r, err := l.write(ctx, ifs, append(put, w.Then...), w, "commit")
+	rev, _, err = l.write(ctx, patience{}, ifs, append(put, w.Then...), w, "commit")
 	if err != nil {
 		return 0, err
 	}
 	l.mu.Lock()
 	l.intent = intent
 	l.mu.Unlock()
-	return r, nil
+	return rev, nil
+}
+
+// Proof answers the compares that prove, in the write of another lock, that this one is held too
+// and exclusively: put them into that Write.If. Nothing is known of a refusal but that it was one.
+//
+// Errors: as Commit.
+func (l *Lock) Proof() ([]clientv3.Cmp, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.usable(Exclusive); err != nil {
+		return nil, err
+	}
+	return l.fence(), nil
 }
 
 // Declare makes sure that the intent stands before the first command to the machine. A lock that
@@ -74,42 +88,65 @@ func (l *Lock) usable(m Mode) error {
 	return nil
 }
 
-// write commits a fenced transaction and explains a refusal.
-func (l *Lock) write(ctx context.Context, ifs []clientv3.Cmp, then []clientv3.Op, w Write, op string) (int64, error) {
-	els := []clientv3.Op{
+// write commits a fenced transaction and explains a refusal. What only explains is read afterwards:
+// the fence does not come back, so a lock that stands then, stood before. A downgrade must see who
+// stood in its way at that very moment. The responses are nil if the answer to the transaction was lost.
+func (l *Lock) write(ctx context.Context, p patience, ifs []clientv3.Cmp, then []clientv3.Op, w Write, op string) (int64, []*pb.ResponseOp, error) {
+	els, atOnce := w.Else, op == "downgrade"
+	if atOnce {
+		els = append(l.explains(w), els...)
+	}
+	r, doubt, err := l.roomy(ctx, p, ifs, then, els)
+	if err != nil {
+		return 0, nil, fmt.Errorf("%s under the lock of %s: %w", op, l.name, err)
+	}
+	if r.Succeeded {
+		return r.Header.Revision, r.Responses, nil
+	}
+	rs, rev := r.Responses, r.Header.Revision
+	if !atOnce {
+		now, _, err := l.s.commit(ctx, nil, l.explains(w), nil)
+		if err != nil {
+			return 0, nil, fmt.Errorf("%s under the lock of %s was refused; ask why: %w", op, l.name, err)
+		}
+		rs, rev = append(now.Responses, rs...), now.Header.Revision
+	}
+	q := readQueue(l.s.keys, l.name, rs[0].GetResponseRange().Kvs, rev)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if puts := w.puts(); doubt {
+		if rev, ok := l.landed(op, &q, puts, rs[1:3+len(puts)]); ok {
+			return rev, nil, nil
+		}
+	}
+	if e := q.find(l.ticket); e != nil && e.Create == l.create && (l.slot == 0 || q.Upgrade != nil && q.Upgrade.Create == l.slot) {
+		return 0, nil, &ConflictError{Name: l.name, Responses: rs[len(rs)-len(w.Else):], queue: q}
+	}
+	l.s.cfg.Metrics.fenced.WithLabelValues(op).Inc()
+	return 0, nil, l.refuse(&q, rs[1].GetResponseRange())
+}
+
+// explains reads why a write was refused, or that an earlier copy of it was not.
+func (l *Lock) explains(w Write) []clientv3.Op {
+	ops := []clientv3.Op{
 		clientv3.OpGet(l.s.keys.queue(l.name), clientv3.WithPrefix()),
 		clientv3.OpGet(l.s.keys.broken(l.name)),
 		clientv3.OpGet(l.s.keys.intent(l.name)),
 	}
-	var puts []clientv3.Op // a few tell for all: a transaction is whole
+	for _, put := range w.puts() {
+		ops = append(ops, clientv3.OpGet(string(put.KeyBytes())))
+	}
+	return ops
+}
+
+// puts are the first of the writes. A few tell for all: a transaction is whole.
+func (w Write) puts() (puts []clientv3.Op) {
 	for _, o := range w.Then {
 		if o.IsPut() && len(puts) < 8 {
 			puts = append(puts, o)
-			els = append(els, clientv3.OpGet(string(o.KeyBytes())))
 		}
 	}
-	explains := len(els)
-	els = append(els, w.Else...)
-	r, twice, err := l.s.commit(ctx, ifs, then, els)
-	if err != nil {
-		return 0, fmt.Errorf("%s under the lock of %s: %w", op, l.name, err)
-	}
-	if r.Succeeded {
-		return r.Header.Revision, nil
-	}
-	q := readQueue(l.s.keys, l.name, r.Responses[0].GetResponseRange().Kvs, r.Header.Revision)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if twice {
-		if rev, ok := l.landed(op, &q, puts, r.Responses[1:explains]); ok {
-			return rev, nil
-		}
-	}
-	if e := q.find(l.ticket); e != nil && e.Create == l.create && (l.slot == 0 || q.Upgrade != nil && q.Upgrade.Create == l.slot) {
-		return 0, &ConflictError{Name: l.name, Responses: r.Responses[explains:], queue: q}
-	}
-	l.s.cfg.Metrics.fenced.WithLabelValues(op).Inc()
-	return 0, l.refuse(&q, r.Responses[1].GetResponseRange())
+	return puts
 }
 
 // refuse turns a failed fence into the loss of the lock. The caller holds mu.
@@ -152,7 +189,7 @@ func (l *Lock) landed(op string, q *Queue, puts []clientv3.Op, rs []*pb.Response
 			return q.Revision, true
 		}
 		// Others may have written since. The intent tells: it went with the entry, and only with us.
-		if l.intent != nil && !l.intends(rs[1].GetResponseRange()) {
+		if l.intent != nil && !l.ownIntent(rs[1].GetResponseRange()) {
 			return q.Revision, true
 		}
 	}
@@ -167,15 +204,16 @@ func (l *Lock) landed(op string, q *Queue, puts []clientv3.Op, rs []*pb.Response
 	return rev, len(puts) > 0
 }
 
-// intends reports whether an intent is the lock's own.
-func (l *Lock) intends(r *pb.RangeResponse) bool {
+// ownIntent reports whether an intent is the lock's own.
+func (l *Lock) ownIntent(r *pb.RangeResponse) bool {
 	var i Intent
 	return len(r.Kvs) > 0 && json.Unmarshal(r.Kvs[0].Value, &i) == nil && i.Ticket == l.ticket
 }
 
 // Release gives the lock up and, under its fence and in the same transaction, makes the final
-// writes of an exclusive section. It works with a context that has ended, and then takes at most
-// a third of the TTL. In every case the lock is not held afterwards.
+// writes of an exclusive section. While etcd does not answer it takes at most the TTL and a third of
+// it, or two thirds with a context that has ended. While etcd is full, writes wait until ctx ends; a
+// release without any goes through. In every case the lock is not held afterwards.
 //
 // Errors: the *LostError if the lock was lost before (the writes are then not made, unless the
 // session ended while etcd did not answer), a
@@ -205,7 +243,7 @@ func (l *Lock) release(ctx context.Context, w Write, destroy bool) error {
 	l.released, l.quiet = true, true
 	mode, held, purpose := l.mode, time.Since(l.granted), l.req.Purpose
 	ifs := append(l.fence(), w.If...)
-	ops, bare := l.deletes(true), l.deletes(len(w.Then) == 0)
+	ops := l.deletes(true)
 	if destroy {
 		ops = []clientv3.Op{
 			l.s.bump(),
@@ -213,7 +251,7 @@ func (l *Lock) release(ctx context.Context, w Write, destroy bool) error {
 			clientv3.OpDelete(l.s.keys.intent(l.name)), clientv3.OpDelete(l.s.keys.broken(l.name)),
 		}
 	}
-	fence := clientv3.Compare(clientv3.CreateRevision(l.key()), "=", l.create)
+	fence := created(l.key(), l.create)
 	l.mu.Unlock()
 	defer l.s.cfg.Metrics.released(mode, purpose, held)
 	defer l.forget(ErrReleased)
@@ -223,18 +261,38 @@ func (l *Lock) release(ctx context.Context, w Write, destroy bool) error {
 	}
 	rctx, stop := l.s.bind(context.WithoutCancel(ctx))
 	defer stop()
-	rctx, cancel := context.WithTimeout(rctx, l.s.attempt())
-	defer cancel()
+	p := patience{silent: l.s.attempt(), full: ctx.Done()}
+	if ctx.Err() == nil { // while the session lives, an etcd that changes its leader costs no final write
+		p.silent = l.s.cfg.TTL
+	}
 	if err == nil { // not so for final writes on a shared lock, which goes all the same
-		if _, err = l.write(rctx, ifs, append(ops, w.Then...), w, "release"); err == nil {
+		ops = append(ops, w.Then...)
+		var next *heir
+		if !destroy {
+			next = l.heir(mode, len(ops))
+		}
+		var rev int64
+		var rs []*pb.ResponseOp
+		rev, rs, err = l.write(rctx, p, ifs, append(ops, next.reads()...), w, "release")
+		next.inherit(rs[min(len(ops), len(rs)):], rev)
+		if err == nil {
+			if rs != nil {
+				l.vacate()
+			}
 			return nil
 		}
 	}
 	if l.whyLost() != nil {
 		l.s.abandon([]*Lock{l})
 	} else {
+		l.mu.Lock()
+		bare := l.deletes(len(w.Then) == 0)
+		l.mu.Unlock()
 		l.s.finish(rctx, func(ctx context.Context) error {
-			_, err := l.s.client.Txn(ctx).If(fence).Then(bare...).Commit()
+			r, err := l.s.client.Txn(ctx).If(fence).Then(bare...).Commit()
+			if err == nil && r.Succeeded {
+				l.vacate()
+			}
 			return err
 		})
 	}

@@ -75,7 +75,7 @@ func TestH3LateReleaseOfADeadHolder(t *testing.T) {
 		b.etcd.SetNetwork("a", leasetest.Network{Request: func(leasetest.Call) leasetest.Fate {
 			return leasetest.Fate{Delay: 25 * time.Second}
 		}})
-		b.want(l.Release(b.Context(), b.put("nodes/n", "late")), context.DeadlineExceeded)
+		b.want(l.Release(b.Context(), b.put("nodes/n", "late")), lease.ErrLost)
 		o := <-waiter
 		b.want(o.err, nil)
 		_, err := o.lock.Commit(b.Context(), b.put("nodes/n", "by the owner"))
@@ -617,6 +617,20 @@ func TestOrphanedSlot(t *testing.T) {
 		l, err := other.Acquire(b.Context(), lease.Request{Name: "n", Mode: lease.Shared, Wait: lease.Patient})
 		b.want(err, nil)
 		b.want(l.Upgrade(b.Context(), "up", 0), nil)
+		b.release(l)
+		orphan()
+		b.etcd.SetNetwork("b", leasetest.Network{Answer: func(c leasetest.Call) leasetest.Fate {
+			if c.Method == "Watch" { // the entry is heard of after its request is answered
+				return leasetest.Fate{Delay: 5 * time.Millisecond}
+			}
+			return leasetest.Fate{}
+		}})
+		start := time.Now()
+		l, err = other.Acquire(b.Context(), lease.Request{Name: "n", Wait: lease.Patient})
+		b.want(err, nil)
+		if took := time.Since(start); took > time.Second {
+			b.Errorf("waited %s behind a slot of nobody", took)
+		}
 		b.release(l)
 		b.queued("n", 0)
 	})

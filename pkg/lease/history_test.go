@@ -42,6 +42,7 @@ type history struct {
 	rev     int64
 	before  map[string]lease.Queue // by name, as of the revision before
 	records map[string]record
+	intents map[string]bool     // by name, as of the revision before
 	deleted func(ticket string) // told of each entry that goes
 	puts    int                 // entries put, downgrades included
 	slots   int                 // upgrades begun
@@ -59,7 +60,8 @@ func follow(t testing.TB, c *clientv3.Client, root string, deleted func(ticket s
 	}
 	h := &history{
 		replay: replay, root: root, client: c, done: make(chan struct{}), deleted: deleted,
-		before: map[string]lease.Queue{}, records: map[string]record{}, start: time.Now(),
+		before: map[string]lease.Queue{}, records: map[string]record{},
+		intents: map[string]bool{}, start: time.Now(),
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	h.cancel = cancel
@@ -161,6 +163,11 @@ func (h *history) revision(evs []*clientv3.Event) {
 	for name := range touched {
 		h.derive(name)
 	}
+	for _, ev := range evs {
+		if name, ok := strings.CutPrefix(string(ev.Kv.Key), h.root+"intents/"); ok {
+			h.intents[name] = ev.Type == clientv3.EventTypePut
+		}
+	}
 	for _, ticket := range gone {
 		standing := false
 		for name := range touched {
@@ -189,6 +196,12 @@ func (h *history) written(name string, ev *clientv3.Event) {
 	}
 	if r.Token < old.Token || r.Token == old.Token && r.Ticket != old.Ticket {
 		h.fail("token %d of %s follows %d of %s on %s", r.Token, r.Ticket, old.Token, old.Ticket, name)
+	}
+	if lease.IsFree(r.Ticket) {
+		if q := h.before[name]; len(q.Entries) > 0 || h.intents[name] {
+			h.fail("%s wrote the record of %s without a lock; intent: %t, queue: %v", r.Ticket, name, h.intents[name], tickets(q.Entries))
+		}
+		return
 	}
 	for _, e := range h.before[name].Holders() {
 		if e.Ticket == r.Ticket && e.Mode == lease.Exclusive {

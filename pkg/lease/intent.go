@@ -98,7 +98,8 @@ func (l *Lock) writeIntent(detail string) (*Intent, []clientv3.Op) {
 // intent that nobody dealt with is put back. clean says that the section is complete. The caller
 // holds mu.
 func (l *Lock) deletes(clean bool) []clientv3.Op {
-	ops := append([]clientv3.Op{clientv3.OpDelete(l.key())}, l.unslot(clean)...)
+	ops := append(make([]clientv3.Op, 0, 4), clientv3.OpDelete(l.key()))
+	ops = append(ops, l.unslot(clean)...)
 	if clean && l.slot == 0 {
 		ops = append(ops, l.closeIntent()...)
 	}
@@ -112,10 +113,13 @@ func (l *Lock) deletes(clean bool) []clientv3.Op {
 // of them: the name of the slot is fixed, and by now it may be another's, or a later one of this
 // lock. Then is what else to do, unless another slot stands. The caller holds mu.
 func (l *Lock) unslot(clean bool, then ...clientv3.Op) []clientv3.Op {
+	if l.slot == 0 && len(l.loose) == 0 && len(then) == 0 {
+		return nil
+	}
 	slot, intent := l.s.keys.upgrade(l.name), l.s.keys.intent(l.name)
 	var ops []clientv3.Op
 	if len(then) > 0 {
-		ops = []clientv3.Op{clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(slot), "=", 0)}, then, nil)}
+		ops = []clientv3.Op{clientv3.OpTxn([]clientv3.Cmp{created(slot, 0)}, then, nil)}
 	}
 	gone := append([]clientv3.Op{clientv3.OpDelete(slot)}, then...)
 	for _, x := range l.loose {
@@ -129,7 +133,7 @@ func (l *Lock) unslot(clean bool, then ...clientv3.Op) []clientv3.Op {
 		if clean {
 			gone = append(gone, l.closeIntent()...)
 		}
-		ops = []clientv3.Op{clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(slot), "=", l.slot)}, gone, ops)}
+		ops = []clientv3.Op{clientv3.OpTxn([]clientv3.Cmp{created(slot, l.slot)}, gone, ops)}
 	}
 	return ops
 }

@@ -20,6 +20,7 @@ type Keeper struct {
 	wg     sync.WaitGroup
 
 	mu      sync.Mutex
+	state   string // of the sessions to come
 	session *Session
 	err     error // why there is no usable session
 }
@@ -72,7 +73,7 @@ func (k *Keeper) run() {
 		s.wg.Wait()
 		for wait := 100 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
 			ctx, cancel := context.WithTimeout(k.ctx, k.cfg.TTL)
-			next, err := Open(ctx, k.client, k.cfg)
+			next, err := Open(ctx, k.client, k.config())
 			cancel()
 			if err == nil {
 				k.cfg.Logger.Info("session opened again", "session", next.ID())

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -23,16 +24,18 @@ func newLayout(root string) (layout, error) {
 	return layout{root}, nil
 }
 
-func (l layout) locks() string                           { return l.root + "locks/" }
-func (l layout) queue(name string) string                { return l.root + "locks/" + name + "/" }
-func (l layout) upgrade(name string) string              { return l.root + "locks/" + name + "/upgrade" }
-func (l layout) intents() string                         { return l.root + "intents/" }
-func (l layout) intent(name string) string               { return l.root + "intents/" + name }
-func (l layout) broken(name string) string               { return l.root + "locks-broken/" + name }
-func (l layout) events(name string) string               { return l.root + "events/" + name + "/" }
-func (l layout) conductor(host string) string            { return l.root + "conductors/" + host }
-func (l layout) client(session string) string            { return l.root + "clients/" + session }
-func (l layout) entry(n string, m Mode, t string) string { return l.queue(n) + string(m) + "/" + t }
+func (l layout) locks() string                { return l.root + "locks/" }
+func (l layout) queue(name string) string     { return l.root + "locks/" + name + "/" }
+func (l layout) upgrade(name string) string   { return l.root + "locks/" + name + "/upgrade" }
+func (l layout) intents() string              { return l.root + "intents/" }
+func (l layout) intent(name string) string    { return l.root + "intents/" + name }
+func (l layout) broken(name string) string    { return l.root + "locks-broken/" + name }
+func (l layout) events(name string) string    { return l.root + "events/" + name + "/" }
+func (l layout) conductor(host string) string { return l.root + "conductors/" + host }
+func (l layout) client(session string) string { return l.root + "clients/" + session }
+func (l layout) entry(n string, m Mode, seat string) string {
+	return l.queue(n) + string(m) + "/" + seat
+}
 
 // watched is one range that holds the queues and the marks of broken locks, which sort just before
 // them. One watch sees both, so that the deletion of an entry and its reason arrive together.
@@ -69,12 +72,25 @@ func checkText(what, text string) error {
 func (l layout) free(name string, m Mode) []clientv3.Cmp {
 	q := l.queue(name)
 	end := clientv3.GetPrefixRangeEnd(q)
-	none := func(from, to string) clientv3.Cmp {
-		return clientv3.Compare(clientv3.CreateRevision(from), "=", 0).WithRange(to)
-	}
 	if m == Exclusive {
 		return []clientv3.Cmp{none(q, end)}
 	}
 	shared := q + "shared/"
 	return []clientv3.Cmp{none(q, shared+"\x00"), none(clientv3.GetPrefixRangeEnd(shared), end)}
+}
+
+// none is true when no key stands from one to before the other.
+func none(from, to string) clientv3.Cmp {
+	c := created(from, 0)
+	c.GetCompare().RangeEnd = []byte(to)
+	return c
+}
+
+// created is true when a key has this create revision, 0 if it does not stand. clientv3.Compare
+// says the same with three copies more.
+func created(key string, rev int64) (c clientv3.Cmp) {
+	p := c.GetCompare()
+	p.Key, p.Target, p.Result = []byte(key), pb.Compare_CREATE, pb.Compare_EQUAL
+	p.TargetUnion = &pb.Compare_CreateRevision{CreateRevision: rev}
+	return c
 }

@@ -20,6 +20,7 @@ type Lock struct {
 	s       *Session
 	name    string
 	ticket  string
+	seat    string // the last part of the entry's key; see seats
 	shard   *shard
 	started time.Time
 	ctx     context.Context
@@ -39,6 +40,7 @@ type Lock struct {
 	barrier  int64 // of the slot
 	token    Token // see Token
 	granted  time.Time
+	asked    time.Time // when what is wanted was asked for
 	records  Records
 	draft    string  // the intent that the acquiring transaction writes
 	intent   *Intent // ours, as written
@@ -51,6 +53,8 @@ type Lock struct {
 	loose    []looseSlot   // slots whose requests have an unknown outcome
 	quiet    bool          // our own operation takes the slot away: its vanishing means nothing
 	dropping chan struct{} // closed when the slot that was given up is gone; nil without one
+
+	bequest chan struct{} // closed when the release that reads for this lock has its answer; nil without one
 }
 
 // looseSlot is an upgrade slot, and the intent beside it, whose request has an unknown outcome.
@@ -63,7 +67,7 @@ type Records struct {
 }
 
 // key of the entry. The caller holds mu, or nobody else knows the lock yet.
-func (l *Lock) key() string { return l.s.keys.entry(l.name, l.entry, l.ticket) }
+func (l *Lock) key() string { return l.s.keys.entry(l.name, l.entry, l.seat) }
 
 // Name is what is locked.
 func (l *Lock) Name() string { return l.name }
@@ -132,34 +136,34 @@ func (l *Lock) Check() error {
 
 // fence proves in a transaction that the lock is still held. The caller holds mu.
 func (l *Lock) fence() []clientv3.Cmp {
-	f := []clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(l.key()), "=", l.create)}
+	f := []clientv3.Cmp{created(l.key(), l.create)}
 	if l.slot != 0 && l.mode == Exclusive {
-		f = append(f, clientv3.Compare(clientv3.CreateRevision(l.s.keys.upgrade(l.name)), "=", l.slot))
+		f = append(f, created(l.s.keys.upgrade(l.name), l.slot))
 	}
 	return f
 }
 
-// stands takes note of how the lock stands in a queue: it wakes a waiter that can run and ends a
-// holder whose entry is gone. The mirror calls it. Sure tells whether the absence of a key means
-// that it was deleted; if not, an event may be missing, and the mirror has to look.
-func (l *Lock) stands(q *Queue, sure func(key string) bool, reason func(name, ticket string) *LostError) {
+// stands takes note of how the lock stands in a queue, with e as its entry: it wakes a waiter that can run and ends a
+// holder whose entry is gone. The mirror calls it. Sure tells whether the absence of a key that was
+// created then means that it was deleted; if not, an event may be missing, and the mirror has to look.
+func (l *Lock) stands(q *Queue, e *Entry, sure func(key string, created int64) bool, reason func(name, ticket string) *LostError) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.released || l.create == 0 || q.Revision < l.create {
 		return
 	}
-	missing := ""
-	switch e := q.find(l.ticket); {
+	missing, since := "", l.create
+	switch {
 	case e == nil:
 		missing = l.key()
 	case l.quiet:
 	case e.Key != l.key() && e.Create > l.create, l.slot != 0 && e.Mod > l.slot:
 		l.weakened(e)
 	case l.slot != 0 && q.Revision >= l.slot && (q.Upgrade == nil || q.Upgrade.Create != l.slot):
-		missing = l.s.keys.upgrade(l.name)
+		missing, since = l.s.keys.upgrade(l.name), l.slot
 	}
 	switch {
-	case missing != "" && !sure(missing):
+	case missing != "" && !sure(missing, since):
 		l.s.mirror.resync()
 	case missing != "":
 		l.lost(reason(l.name, l.ticket))
@@ -217,12 +221,14 @@ func (s *Session) newLock(r Request) (*Lock, error) {
 		return nil, context.Cause(s.ctx)
 	}
 	s.tickets++
+	start := time.Now()
 	l := &Lock{
-		s: s, name: r.Name, ticket: ticket(s.id, s.tickets), req: r, want: r.Mode, entry: r.Mode,
-		started: time.Now(), wake: make(chan int64, 1),
+		s: s, name: r.Name, ticket: ticket(s.id, s.tickets), seat: s.seats.take(s.id, r.Name), req: r, want: r.Mode, entry: r.Mode,
+		started: start, asked: start, wake: make(chan int64, 1),
 	}
 	l.ctx, l.cancel = context.WithCancelCause(s.ctx)
 	s.locks[l.ticket] = l
+	s.names[l.name]++
 	return l, nil
 }
 
@@ -241,6 +247,11 @@ func (l *Lock) forget(cause error) {
 	delete(l.s.locks, l.ticket)
 	if known && l.shard != nil {
 		l.shard.used -= entryKeys
+	}
+	if known {
+		if l.s.names[l.name]--; l.s.names[l.name] == 0 {
+			delete(l.s.names, l.name)
+		}
 	}
 	l.s.mu.Unlock()
 }

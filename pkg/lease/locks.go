@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
@@ -18,6 +17,7 @@ import (
 type Locks struct {
 	Client *clientv3.Client
 	Root   string // empty: DefaultRoot
+	Host   string // the conductor through which locks are broken, for their events; empty: none
 }
 
 // Queue reads the lock queue of one name from the quorum. A name that nobody locks has an empty queue.
@@ -110,7 +110,7 @@ func readBreak(kvs []*mvccpb.KeyValue) *Break {
 // late writes are refused, it learns of the loss within moments, and its intent stays for the
 // next holder. The entry is the one with the given create revision, so that nobody else's lock is
 // broken by mistake; if it is gone, the error is a *HeldError with the queue as it stands.
-// An event that says who broke it and why is kept under events/.
+// An event that says who broke it and why is kept under events/<name>/.
 func (l Locks) Break(ctx context.Context, name string, create int64, by, why string) (Break, error) {
 	keys, err := newLayout(l.Root)
 	if err != nil {
@@ -137,27 +137,18 @@ func (l Locks) breakEntry(ctx context.Context, keys layout, q Queue, e Entry, by
 	if err != nil {
 		return Break{}, err
 	}
-	event, err := json.Marshal(struct {
-		Type string `json:"type"`
-		Break
-	}{"lock.broken", b})
+	event, err := l.tell(keys, e, b)
 	if err != nil {
 		return Break{}, err
 	}
-	id, err := uuid.NewV7()
-	if err != nil {
-		return Break{}, fmt.Errorf("event id: %w", err)
-	}
-	then := []clientv3.Op{
-		clientv3.OpDelete(e.Key), clientv3.OpPut(keys.broken(name), string(mark)), clientv3.OpPut(keys.events(name)+id.String(), string(event)),
-	}
+	then := []clientv3.Op{clientv3.OpDelete(e.Key), clientv3.OpPut(keys.broken(name), string(mark)), event}
 	if u := q.Upgrade; u != nil && u.Ticket == e.Ticket {
 		then = append(then, clientv3.OpDelete(u.Key))
 	}
 	slot := keys.upgrade(name)
 	r, err := l.Client.Txn(ctx).
 		// No upgrade may have begun since: its slot would be left behind.
-		If(clientv3.Compare(clientv3.CreateRevision(e.Key), "=", e.Create), clientv3.Compare(clientv3.ModRevision(slot), "<", q.Revision+1)).
+		If(created(e.Key, e.Create), clientv3.Compare(clientv3.ModRevision(slot), "<", q.Revision+1)).
 		Then(then...).
 		Else(clientv3.OpGet(keys.queue(name), clientv3.WithPrefix())).Commit()
 	if err != nil {

@@ -3,6 +3,7 @@ package lease
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -22,6 +23,7 @@ type Metrics struct {
 	held             *prometheus.GaugeVec
 	waiters          *prometheus.GaugeVec
 	losses           *prometheus.CounterVec
+	sessionsLost     *prometheus.CounterVec
 	fenced           *prometheus.CounterVec
 	upgradeConflicts prometheus.Counter
 	renewals         *prometheus.CounterVec
@@ -59,6 +61,7 @@ func NewMetrics(reg prometheus.Registerer, purposes ...string) *Metrics {
 		held:             gauge("conductor_locks_held", "Locks that this process holds.", "mode"),
 		waiters:          gauge("conductor_lock_waiters", "Requests of this process that wait for a lock now.", "mode"),
 		losses:           counter("conductor_lock_lost_total", "Locks that ended without being released.", "reason"),
+		sessionsLost:     counter("conductor_sessions_lost_total", "Sessions that ended without being closed, with or without locks.", "reason"),
 		fenced:           counter("conductor_fence_rejections_total", "Writes that etcd refused because the lock was gone.", "operation"),
 		upgradeConflicts: f.NewCounter(prometheus.CounterOpts{Name: "conductor_lock_upgrade_conflicts_total", Help: "Upgrades refused because another holder was upgrading."}),
 		renewals:         counter("conductor_lease_renewals_total", "Lease renewals, by how they ended.", "result"),
@@ -81,8 +84,33 @@ func NewMetrics(reg prometheus.Registerer, purposes ...string) *Metrics {
 				return float64(len(s.shards))
 			})
 		})
+	for _, mode := range []Mode{Shared, Exclusive} {
+		labels := prometheus.Labels{"mode": string(mode)}
+		f.NewGaugeFunc(prometheus.GaugeOpts{Name: "conductor_lock_oldest_wait_seconds", Help: "For how long the request of this process that has waited longest waits; 0 when none does.", ConstLabels: labels},
+			func() float64 { return m.oldest(func(l *Lock) (Mode, time.Time) { return l.want, l.asked }, mode) })
+		f.NewGaugeFunc(prometheus.GaugeOpts{Name: "conductor_lock_oldest_hold_seconds", Help: "For how long this process has had the lock that it has held longest; 0 when it holds none.", ConstLabels: labels},
+			func() float64 { return m.oldest(func(l *Lock) (Mode, time.Time) { return l.mode, l.granted }, mode) })
+	}
 	m.zeroes()
 	return m
+}
+
+// oldest is the age in seconds of the oldest that what tells of the session's locks in a mode.
+func (m *Metrics) oldest(what func(*Lock) (Mode, time.Time), mode Mode) float64 {
+	return m.current(func(s *Session) float64 {
+		s.mu.Lock()
+		locks := slices.Collect(maps.Values(s.locks))
+		s.mu.Unlock()
+		var age time.Duration
+		for _, l := range locks {
+			l.mu.Lock()
+			if is, since := what(l); is == mode && !l.released && l.ctx.Err() == nil {
+				age = max(age, time.Since(since))
+			}
+			l.mu.Unlock()
+		}
+		return age.Seconds()
+	})
 }
 
 // zeroes makes the series exist before their first event, so that a rate sees it.
@@ -90,12 +118,19 @@ func (m *Metrics) zeroes() {
 	for _, mode := range []Mode{Shared, Exclusive} {
 		for _, r := range []string{"acquired", "busy", "timeout", "canceled", "lost", "error"} {
 			m.acquisitions.WithLabelValues(string(mode), r)
+			m.wait.WithLabelValues(string(mode), r)
 		}
 		m.held.WithLabelValues(string(mode))
 		m.waiters.WithLabelValues(string(mode))
 	}
 	for _, r := range []Reason{Expired, Broken, Deleted} {
 		m.losses.WithLabelValues(string(r))
+	}
+	for _, e := range []ending{leaseGone, keyGone, otherEtcd, noRenewal} {
+		m.sessionsLost.WithLabelValues(e.reason)
+	}
+	for _, p := range append(slices.Clone(m.purposes), "other") { // shared, most of them are never held
+		m.hold.WithLabelValues(string(Exclusive), p)
 	}
 	for _, op := range []string{"commit", "release", "downgrade", "rename"} {
 		m.fenced.WithLabelValues(op)

@@ -1,9 +1,11 @@
 package lease
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,6 +26,10 @@ type mirror struct {
 	broken map[string]*mvccpb.KeyValue // marks of broken locks, by name
 	locals map[string]map[*Lock]bool   // this session's locks, by name
 	again  chan struct{}               // asks for a new listing
+
+	// For those who list queues, and not for grants:
+	heard int64         // etcd said that the watch has told everything up to here
+	moved chan struct{} // closed when rev or heard grows; nil: nobody waits
 }
 
 func newMirror(s *Session) *mirror {
@@ -59,7 +65,7 @@ func (m *mirror) run() {
 // revision is served late by etcd (unsynced watchers are visited every 100 ms), and this order
 // leaves no gap between the two.
 func (m *mirror) follow() error {
-	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(m.s.ctx))
+	ctx, cancel := context.WithCancel(ownStream(m.s.ctx))
 	defer cancel()
 	start, end := m.s.keys.watched()
 	events := m.s.client.Watch(ctx, start, clientv3.WithRange(end), clientv3.WithCreatedNotify())
@@ -89,6 +95,9 @@ func (m *mirror) follow() error {
 				return watchError(w)
 			}
 			m.apply(w.Events)
+			if w.IsProgressNotify() {
+				m.hear(w.Header.Revision)
+			}
 		case <-m.again:
 			if err := list(); err != nil {
 				return err
@@ -128,28 +137,34 @@ func (m *mirror) install(kvs []*mvccpb.KeyValue, rev int64) {
 	m.rev = rev
 	m.queues = newReplay(m.s.keys)
 	clear(m.broken)
+	slices.SortFunc(kvs, func(a, b *mvccpb.KeyValue) int { return cmp.Compare(a.CreateRevision, b.CreateRevision) })
 	for _, kv := range kvs {
-		if _, ok := m.queues.Put(kv); !ok {
+		if name, ok := m.s.keys.name(string(kv.Key)); ok {
+			m.queues.add(name, kv)
+		} else {
 			m.broken[string(kv.Key)] = kv
 		}
 	}
 	for name := range m.locals {
-		m.settle(name, func(string) bool { return true })
+		m.settle(name, func(string, int64) bool { return true })
 	}
 	m.ghosts()
+	m.wake()
 }
 
 func (m *mirror) apply(events []*clientv3.Event) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	touched, deleted := map[string]bool{}, map[string]bool{}
+	touched, deleted := map[string]bool{}, map[string]int64{}
 	for _, ev := range events {
 		if ev.Kv.ModRevision <= m.rev {
 			continue // the listing had it already
 		}
 		if name, ok := m.queues.Apply(ev); ok {
-			touched[name] = true
-			deleted[string(ev.Kv.Key)] = ev.Type == clientv3.EventTypeDelete
+			touched[name] = touched[name] || !m.queues.lastInLine(name, ev)
+			if ev.Type == clientv3.EventTypeDelete {
+				deleted[string(ev.Kv.Key)] = ev.Kv.ModRevision
+			}
 		} else if ev.Type == clientv3.EventTypeDelete {
 			delete(m.broken, string(ev.Kv.Key))
 		} else {
@@ -159,9 +174,13 @@ func (m *mirror) apply(events []*clientv3.Event) {
 	if n := len(events); n > 0 {
 		m.rev = max(m.rev, events[n-1].Kv.ModRevision)
 	}
-	for name := range touched {
-		m.settle(name, func(key string) bool { return deleted[key] })
+	for name, changed := range touched {
+		if !changed {
+			continue
+		}
+		m.settle(name, func(key string, created int64) bool { return deleted[key] > created })
 	}
+	m.wake()
 }
 
 // view is the queue of a name at a revision at which it surely stood so.
@@ -171,14 +190,36 @@ func (m *mirror) view(name string) Queue {
 	return m.queues.Queue(name, m.rev)
 }
 
+// vacant reports whether nothing is known to stand in the queue of a name.
+func (m *mirror) vacant(name string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.queues.vacant(name)
+}
+
+// admits reports whether a new entry of a name would be granted at once, as far as is known.
+func (m *mirror) admits(name string, mode Mode) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.queues.vacant(name) || mode == Exclusive {
+		return m.queues.vacant(name)
+	}
+	q := m.queues.standing(name, m.rev)
+	return q.admits(mode)
+}
+
 // settle tells each local lock of a name how it now stands. The caller holds mu.
-func (m *mirror) settle(name string, sure func(key string) bool) {
+func (m *mirror) settle(name string, sure func(key string, created int64) bool) {
 	if len(m.locals[name]) == 0 {
 		return
 	}
-	q := m.queues.Queue(name, m.rev)
+	q := m.queues.standing(name, m.rev)
+	entries := make(map[string]*Entry, len(q.Entries))
+	for i := range q.Entries {
+		entries[q.Entries[i].Ticket] = &q.Entries[i]
+	}
 	for l := range m.locals[name] {
-		l.stands(&q, sure, m.reason)
+		l.stands(&q, entries[l.ticket], sure, m.reason)
 	}
 }
 
@@ -191,8 +232,8 @@ func (m *mirror) track(l *Lock) {
 	}
 	m.locals[l.name][l] = true
 	if m.rev > 0 {
-		q := m.queues.Queue(l.name, m.rev)
-		l.stands(&q, func(string) bool { return false }, m.reason)
+		q := m.queues.standing(l.name, m.rev)
+		l.stands(&q, q.find(l.ticket), func(string, int64) bool { return false }, m.reason)
 	}
 }
 
@@ -228,7 +269,7 @@ func (m *mirror) ghosts() {
 		}
 		m.s.reap(func(ctx context.Context) error {
 			r, err := m.s.client.Txn(ctx).
-				If(clientv3.Compare(clientv3.CreateRevision(e.Key), "=", e.Create)).
+				If(created(e.Key, e.Create)).
 				Then(clientv3.OpDelete(e.Key)).Commit()
 			if err == nil && r.Succeeded {
 				m.s.cfg.Metrics.ghosts.Inc()

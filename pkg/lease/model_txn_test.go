@@ -16,10 +16,10 @@ func TestModelUpgradeIsTheTransaction(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := &Lock{
-		s: &Session{keys: keys}, name: "n", ticket: "t", entry: Shared, mode: Shared, create: 5, shard: &shard{id: 7},
+		s: &Session{keys: keys}, name: "n", ticket: "t", seat: "s.1", entry: Shared, mode: Shared, create: 5, shard: &shard{id: 7},
 	}
-	own := Entry{Key: keys.entry("n", Shared, "t"), Ticket: "t", Mode: Shared, Create: 5, Mod: 5, Rank: 5}
-	waiter := Entry{Key: keys.entry("n", Exclusive, "u"), Ticket: "u", Mode: Exclusive, Create: 8, Mod: 9, Rank: 8}
+	own := Entry{Key: keys.entry("n", Shared, "s.1"), Ticket: "t", Mode: Shared, Create: 5, Mod: 5, Rank: 5}
+	waiter := Entry{Key: keys.entry("n", Exclusive, "s.2"), Ticket: "u", Mode: Exclusive, Create: 8, Mod: 9, Rank: 8}
 	prefix := []clientv3.Cmp{
 		clientv3.Compare(clientv3.CreateRevision(own.Key), "=", 5),
 		clientv3.Compare(clientv3.CreateRevision("/r/locks/n/upgrade"), "=", 0),
@@ -45,7 +45,7 @@ func TestModelUpgradeIsTheTransaction(t *testing.T) {
 				t.Errorf("compares: got %v\nwant %v", ifs, tt.ifs)
 			}
 			put := then[len(then)-1]
-			e := read(keys, "n", kv(string(put.KeyBytes()), string(put.ValueBytes()), 20))
+			e := read(keys, "n", kv(string(put.KeyBytes()), string(put.ValueBytes()), 20), true)
 			if want := cmp.Or(tt.barrier, 20); string(put.KeyBytes()) != "/r/locks/n/upgrade" || e.Ticket != "t" || e.barrier != want {
 				t.Errorf("puts %s, ticket %q, barrier %d; want barrier %d", put.KeyBytes(), e.Ticket, e.barrier, want)
 			}

@@ -74,6 +74,7 @@ func (b *lab) until(d time.Duration, what string, cond func() bool) {
 			b.Fatalf("not within %s: %s", d, what)
 		}
 	}
+	synctest.Wait() // whoever made it so has done what else he does about it
 }
 
 // deletedAt waits for a key to be deleted and returns when that was.

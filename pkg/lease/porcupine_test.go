@@ -2,6 +2,7 @@ package lease_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -31,6 +32,7 @@ const (
 	downgrade verb = "downgrade"
 	release   verb = "release"
 	write     verb = "write" // under the lock
+	edit      verb = "edit"  // a write without a lock, of what the output was
 	read      verb = "read"  // by anybody
 	end       verb = "end"   // of a lock that was lost, at a moment that nobody knows
 )
@@ -117,6 +119,12 @@ func (s table) step(c call, saw string) (bool, table) {
 			s.value = c.value
 		}
 		return owns || c.unknown, s
+	case edit:
+		free := s.owner == "" && s.readers == "" && saw == s.value
+		if free {
+			s.value = c.value
+		}
+		return free || c.unknown, s
 	case read:
 		return saw == s.value, s
 	case end:
@@ -163,6 +171,9 @@ func (u *user) run(ctx context.Context, sections int) {
 		if u.rng.IntN(4) == 0 {
 			u.read(ctx, name)
 		}
+		if u.rng.IntN(3) == 0 {
+			u.edit(ctx, name)
+		}
 		u.section(ctx, name)
 		u.pause(3)
 	}
@@ -183,9 +194,38 @@ func (u *user) read(ctx context.Context, name string) {
 	u.rec.record(u.id, call{name: name, verb: read}, from, saw)
 }
 
+func (u *user) edit(ctx context.Context, name string) {
+	s, err := u.session()
+	if err != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	key := u.key(name)
+	f, err := s.Free(ctx, name, key)
+	if err != nil {
+		return
+	}
+	saw, mod := only(f.Records())
+	u.pause(1)
+	c := call{name: name, ticket: f.Ticket(), verb: edit, value: f.Ticket()}
+	from := u.rec.clock.Add(1)
+	_, err = f.Write(ctx, lease.Write{
+		If:   []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(key), "=", mod)},
+		Then: []clientv3.Op{clientv3.OpPut(key, c.value)},
+	})
+	if errors.Is(err, lease.ErrHeld) || errors.Is(err, lease.ErrConflict) || errors.Is(err, lease.ErrAbandoned) {
+		return // and nothing was written, nor will be: whoever saw it finds no call that explains it
+	}
+	c.unknown = err != nil
+	u.rec.record(u.id, c, from, saw)
+}
+
 // seen is the record that came with the lock, and its revision.
-func seen(l *lease.Lock) (value string, mod int64) {
-	for _, kv := range l.Records().KVs {
+func seen(l *lease.Lock) (value string, mod int64) { return only(l.Records()) }
+
+func only(r lease.Records) (value string, mod int64) {
+	for _, kv := range r.KVs {
 		return string(kv.Value), kv.ModRevision
 	}
 	return "", 0
@@ -366,6 +406,11 @@ func TestModelFindsWrongHistories(t *testing.T) {
 		return s
 	}
 	saw := func(s step, value string) step { s.saw = value; return s }
+	edited := func(old, value string) step {
+		s := saw(op(edit, "e"), old)
+		s.value = value
+		return s
+	}
 	for _, tt := range []struct {
 		name  string
 		legal bool
@@ -373,6 +418,10 @@ func TestModelFindsWrongHistories(t *testing.T) {
 	}{
 		{"one after the other", true, []step{op(acquire, "a"), wrote("a", "1"), op(release, "a"), saw(op(acquire, "b"), "1")}},
 		{"two readers", true, []step{shared("a"), shared("b"), op(release, "a"), op(upgrade, "b"), op(downgrade, "b"), shared("c")}},
+		{"edits", true, []step{edited("", "1"), edited("1", "2"), saw(op(acquire, "a"), "2")}},
+		{"an edit beside an owner", false, []step{op(acquire, "a"), edited("", "1")}},
+		{"an edit beside a reader", false, []step{shared("a"), edited("", "1")}},
+		{"an edit of what was", false, []step{edited("", "1"), edited("", "2")}},
 		{"lost meanwhile", true, []step{op(acquire, "a"), op(end, "a"), op(acquire, "b")}},
 		{"two owners", false, []step{op(acquire, "a"), op(acquire, "b")}},
 		{"a reader beside an owner", false, []step{op(acquire, "a"), shared("b")}},

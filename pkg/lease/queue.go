@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"slices"
@@ -57,6 +58,7 @@ type Queue struct {
 
 // value is the JSON of an entry, a slot included.
 type value struct {
+	Ticket  string    `json:"ticket,omitempty"` // first, for read; of a slot: whose
 	Holder  string    `json:"holder"`
 	Mode    Mode      `json:"mode"`
 	Purpose string    `json:"purpose"`
@@ -66,7 +68,6 @@ type value struct {
 	Session string    `json:"session"`
 	TTL     string    `json:"ttl,omitempty"`
 	Rank    int64     `json:"rank,omitempty"`    // an older place that a downgraded entry keeps
-	Ticket  string    `json:"ticket,omitempty"`  // slot only: whose
 	Barrier int64     `json:"barrier,omitempty"` // slot only: 0 is the slot's own create revision
 }
 
@@ -86,18 +87,23 @@ type reading struct {
 
 // readQueue makes the queue of one name from the keys below its prefix.
 func readQueue(l layout, name string, kvs []*mvccpb.KeyValue, rev int64) Queue {
-	rs := make([]reading, len(kvs))
-	for i, kv := range kvs {
-		rs[i] = read(l, name, kv)
-	}
-	return order(l, name, rs, rev)
+	return order(l, name, len(kvs), func(i int) *reading { r := read(l, name, kvs[i], true); return &r }, rev)
 }
 
-// order makes the queue of one name from its keys.
-func order(l layout, name string, rs []reading, rev int64) Queue {
+// readStanding is readQueue without what explains the entries.
+func readStanding(l layout, name string, kvs []*mvccpb.KeyValue, rev int64) Queue {
+	return order(l, name, len(kvs), func(i int) *reading { r := read(l, name, kvs[i], false); return &r }, rev)
+}
+
+// order makes the queue of one name from its n keys.
+func order(l layout, name string, n int, at func(int) *reading, rev int64) Queue {
 	q := Queue{Name: name, Revision: rev}
+	if n > 0 {
+		q.Entries = make([]Entry, 0, n)
+	}
 	var slot *Upgrade
-	for _, r := range rs {
+	for i := range n {
+		r := at(i)
 		if r.Key == l.upgrade(name) {
 			slot = &Upgrade{Entry: r.Entry, Barrier: r.barrier}
 			continue
@@ -106,30 +112,43 @@ func order(l layout, name string, rs []reading, rev int64) Queue {
 	}
 	// The order must be total, or two readers of one revision could see two holders. Ranks are equal
 	// only if a transaction made by hand put two entries.
-	slices.SortFunc(q.Entries, func(a, b Entry) int {
-		return cmp.Or(cmp.Compare(a.Rank, b.Rank), cmp.Compare(a.Create, b.Create), cmp.Compare(a.Key, b.Key))
-	})
-	// A slot whose entry is gone means nothing: the owner's fence compares both.
-	if slot != nil && q.find(slot.Ticket) != nil {
-		q.Upgrade = slot
+	if !slices.IsSortedFunc(q.Entries, byRank) {
+		slices.SortFunc(q.Entries, byRank)
+	}
+	// A slot whose entry is gone means nothing: the owner's fence compares both. Nor does one that is
+	// not of a shared entry, which only hands could make.
+	if slot != nil {
+		if e := q.find(slot.Ticket); e != nil && e.Mode == Shared {
+			q.Upgrade = slot
+		}
 	}
 	return q
 }
 
-// read trusts the path for what decides (mode and ticket) and the value for what explains.
-// What is not at one of our paths is foreign: exclusive, in order of creation.
-func read(l layout, name string, kv *mvccpb.KeyValue) reading {
+func byRank(a, b Entry) int {
+	if a.Rank != b.Rank {
+		return cmp.Compare(a.Rank, b.Rank)
+	}
+	return cmp.Or(cmp.Compare(a.Create, b.Create), cmp.Compare(a.Key, b.Key))
+}
+
+// read trusts the path for what decides, and the value for whose it is and for what explains. What is
+// not at one of our paths is foreign: exclusive, in order of creation. If it is not to be explained,
+// it reads no more than what decides.
+func read(l layout, name string, kv *mvccpb.KeyValue, explain bool) reading {
 	e := Entry{
 		Name: name, Key: string(kv.Key), Mode: Exclusive, Lease: clientv3.LeaseID(kv.Lease),
 		Create: kv.CreateRevision, Mod: kv.ModRevision, Rank: kv.CreateRevision,
 	}
 	var v value
-	known := json.Unmarshal(kv.Value, &v) == nil
-	switch rest := strings.TrimPrefix(e.Key, l.queue(name)); {
+	rest := e.Key[len(l.locks())+len(name)+1:]
+	explain = explain || rest == "upgrade" || bytes.Contains(kv.Value, []byte(`"rank":`))
+	known := explain && json.Unmarshal(kv.Value, &v) == nil
+	switch {
 	case strings.HasPrefix(rest, "exclusive/") && rest != "exclusive/":
-		e.Ticket = strings.TrimPrefix(rest, "exclusive/")
+		e.Ticket = cmp.Or(ticketIn(kv.Value), strings.TrimPrefix(rest, "exclusive/"))
 	case strings.HasPrefix(rest, "shared/") && rest != "shared/":
-		e.Mode, e.Ticket = Shared, strings.TrimPrefix(rest, "shared/")
+		e.Mode, e.Ticket = Shared, cmp.Or(ticketIn(kv.Value), strings.TrimPrefix(rest, "shared/"))
 	case rest == "upgrade" && known && v.Ticket != "":
 		e.Ticket = v.Ticket
 	default:
@@ -139,7 +158,7 @@ func read(l layout, name string, kv *mvccpb.KeyValue) reading {
 		e.Holder, e.Purpose, e.Task, e.User = v.Holder, v.Purpose, v.Task, v.User
 		e.Session, e.Since = v.Session, v.Since
 		e.TTL, _ = time.ParseDuration(v.TTL)
-		if v.Rank > 0 && v.Rank < e.Create && !e.Foreign { // a foreign locker knows no ranks
+		if v.Rank > 0 && v.Rank < e.Create && e.Mode == Shared { // only a downgrade keeps a place
 			e.Rank = v.Rank
 		}
 	}
@@ -149,6 +168,16 @@ func read(l layout, name string, kv *mvccpb.KeyValue) reading {
 		barrier = e.Create
 	}
 	return reading{e, barrier}
+}
+
+// ticketIn is the ticket that an entry names, "" if it is not one of ours.
+func ticketIn(value []byte) string {
+	rest, ok := bytes.CutPrefix(value, []byte(`{"ticket":"`))
+	ticket, _, more := bytes.Cut(rest, []byte(`"`))
+	if !ok || !more {
+		return ""
+	}
+	return string(ticket)
 }
 
 func (q *Queue) find(ticket string) *Entry {

@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -54,6 +55,7 @@ func TestReadEntry(t *testing.T) {
 		{"JSON of another shape", "shared/s-1", `[1]`, Entry{Ticket: "s-1", Mode: Shared, Rank: 20}, 20},
 		{"a field of another type", "shared/s-1", `{"rank":"old","holder":"c"}`, Entry{Ticket: "s-1", Mode: Shared, Rank: 20}, 20},
 		{"an older place", "shared/s-1", `{"rank":7}`, Entry{Ticket: "s-1", Mode: Shared, Rank: 7}, 20},
+		{"an exclusive entry has no older place", "exclusive/s-1", `{"rank":7}`, Entry{Ticket: "s-1", Mode: Exclusive, Rank: 20}, 20},
 		{"no newer place", "shared/s-1", `{"rank":21}`, Entry{Ticket: "s-1", Mode: Shared, Rank: 20}, 20},
 		{"no place before all", "shared/s-1", `{"rank":-1}`, Entry{Ticket: "s-1", Mode: Shared, Rank: 20}, 20},
 		{"a ticket with a slash", "shared/a/b", "", Entry{Ticket: "a/b", Mode: Shared, Rank: 20}, 20},
@@ -70,7 +72,7 @@ func TestReadEntry(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.want.Name, tt.want.Key, tt.want.Create, tt.want.Mod = "n", "/r/locks/n/"+tt.key, 20, 20
-			r := read(inR, "n", kv(tt.want.Key, tt.value, 20))
+			r := read(inR, "n", kv(tt.want.Key, tt.value, 20), true)
 			got, barrier := r.Entry, r.barrier
 			if got != tt.want || barrier != tt.barrier {
 				t.Errorf("got  %+v, barrier %d\nwant %+v, barrier %d", got, barrier, tt.want, tt.barrier)
@@ -209,5 +211,50 @@ func TestReadQueues(t *testing.T) {
 	}
 	if want := []string{"a-b t:X", "a u:X v:S"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// What headReads asks for tells of each exclusive entry what the whole queue would.
+func TestTheHeadTells(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 5))
+	granted := 0
+	for range 20000 {
+		var all, exclusive, head []*mvccpb.KeyValue
+		create := int64(10)
+		for i := range 1 + rng.IntN(6) {
+			create += int64(1 + rng.IntN(3))
+			switch ticket := fmt.Sprint("t", i); rng.IntN(5) {
+			case 0:
+				all = append(all, kv("/r/locks/n/shared/"+ticket, "", create))
+			case 1: // downgraded
+				all = append(all, kv("/r/locks/n/shared/"+ticket, fmt.Sprintf(`{"ticket":%q,"rank":%d}`, ticket, 1+rng.Int64N(create)), create))
+			case 2:
+				all = append(all, kv(fmt.Sprintf("/r/locks/n/%s%d", []string{"4", "z"}[rng.IntN(2)], i), "", create))
+			case 3:
+				exclusive = append(exclusive, kv("/r/locks/n/exclusive/"+ticket, "", create))
+			case 4:
+				exclusive = append(exclusive, kv("/r/locks/n/exclusive/"+ticket, fmt.Sprintf(`{"ticket":"x%d"}`, i), create))
+			}
+		}
+		if rng.IntN(3) == 0 {
+			create++
+			all = append(all, kv("/r/locks/n/upgrade", fmt.Sprintf(`{"ticket":"t%d","barrier":%d}`, rng.IntN(6), rng.Int64N(create)), create))
+		}
+		head = slices.Concat(all, exclusive[:min(2, len(exclusive))])
+		whole, part := readStanding(inR, "n", slices.Concat(exclusive, all), create), readStanding(inR, "n", head, create)
+		for _, e := range whole.Entries {
+			if e.Mode != Exclusive || e.Foreign {
+				continue
+			}
+			if whole.holds(e.Ticket) != part.holds(e.Ticket) {
+				t.Fatalf("%s: %q of all, %q of the head: %+v", e.Key, whole.holds(e.Ticket), part.holds(e.Ticket), whole)
+			}
+			if whole.holds(e.Ticket) != "" {
+				granted++
+			}
+		}
+	}
+	if granted < 1000 {
+		t.Errorf("%d grants only", granted)
 	}
 }

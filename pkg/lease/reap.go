@@ -17,36 +17,34 @@ func (s *Session) attempt() time.Duration { return s.cfg.TTL / 3 }
 
 // commit sends a transaction until its outcome is known or ctx ends. Each transaction of this
 // package may be sent twice: its compares make the second copy harmless, and the caller finds the
-// first one's work in the answer. sentTwice tells that an earlier copy may have been committed.
-func (s *Session) commit(ctx context.Context, ifs []clientv3.Cmp, then, els []clientv3.Op) (r *clientv3.TxnResponse, sentTwice bool, err error) {
+// first one's work in the answer. Doubt tells that a copy may have been committed, or may yet be,
+// whose answer this is not.
+func (s *Session) commit(ctx context.Context, ifs []clientv3.Cmp, then, els []clientv3.Op) (r *clientv3.TxnResponse, doubt bool, err error) {
+	t := txn{ifs: ifs, then: then, els: els}
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		actx, cancel := context.WithTimeout(ctx, s.attempt())
-		start := time.Now()
-		r, err = s.client.Txn(actx).If(ifs...).Then(then...).Else(els...).Commit()
-		cancel()
-		s.cfg.Metrics.request("txn", start, err)
-		if err == nil {
-			if r.Header.ClusterId != s.cluster {
-				s.lose("etcd has another cluster id; was it restored from a backup?")
+		a := s.batch.send(ctx, t)
+		doubt = doubt || a.doubt
+		if a.err == nil {
+			if a.r.Header.ClusterId != s.cluster {
+				s.lose(otherEtcd)
 				return nil, false, context.Cause(s.ctx)
 			}
-			return r, sentTwice, nil
+			return a.r, doubt, nil
 		}
 		if cause := context.Cause(ctx); cause != nil {
-			return nil, true, cause
+			return nil, doubt, cause
 		}
-		if errors.Is(err, rpctypes.ErrLeaseNotFound) {
-			s.lose("etcd no longer knows the lease")
+		if errors.Is(a.err, rpctypes.ErrLeaseNotFound) {
+			s.lose(leaseGone)
 			return nil, false, context.Cause(s.ctx)
 		}
-		if !unknownOutcome(err) {
-			return nil, sentTwice, err
+		if !unknownOutcome(a.err) {
+			return nil, doubt, a.err
 		}
-		sentTwice = true
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
-			return nil, true, context.Cause(ctx)
+			return nil, doubt, context.Cause(ctx)
 		}
 	}
 }
@@ -109,7 +107,7 @@ func (s *Session) abandon(ls []*Lock) {
 		l.mu.Lock()
 		held := l.mode != ""
 		for _, m := range []Mode{Exclusive, Shared} {
-			ops = append(ops, clientv3.OpDelete(s.keys.entry(l.name, m, l.ticket)))
+			ops = append(ops, clientv3.OpDelete(s.keys.entry(l.name, m, l.seat)))
 		}
 		ops = append(ops, l.unslot(false)...)
 		l.mu.Unlock()
@@ -121,7 +119,7 @@ func (s *Session) abandon(ls []*Lock) {
 	}
 	s.reap(func(ctx context.Context) error {
 		r, err := s.client.Txn(ctx).
-			If(clientv3.Compare(clientv3.CreateRevision(s.key), "=", s.epoch)).
+			If(created(s.key, s.epoch)).
 			Then(ops...).Commit()
 		if err == nil && r.Succeeded {
 			s.bumped(r.Header.Revision)
@@ -130,9 +128,9 @@ func (s *Session) abandon(ls []*Lock) {
 	})
 }
 
-// bump raises the mod revision of the session's key.
+// bump raises the mod revision of the session's key and leaves what it says.
 func (s *Session) bump() clientv3.Op {
-	return clientv3.OpPut(s.key, s.value, clientv3.WithIgnoreLease())
+	return clientv3.OpPut(s.key, "", clientv3.WithIgnoreValue(), clientv3.WithIgnoreLease())
 }
 
 // bumped notes a newer mod revision of the session's key.

@@ -161,7 +161,7 @@ func (s *Session) renew(sh *shard) {
 			return
 		case err == nil && ttl <= 0:
 			s.cfg.Metrics.renewals.WithLabelValues("gone").Inc()
-			s.lose("etcd no longer knows the lease")
+			s.lose(leaseGone)
 			return
 		case err == nil:
 			s.cfg.Metrics.renewals.WithLabelValues("ok").Inc()
@@ -201,7 +201,7 @@ func (s *Session) verify(ctx context.Context) {
 		return // the next renewal tries again
 	}
 	if len(r.Kvs) == 0 || r.Kvs[0].CreateRevision != s.epoch {
-		s.lose("the session's key is gone")
+		s.lose(keyGone)
 		return
 	}
 	s.mirror.resync()

@@ -25,10 +25,12 @@ type Config struct {
 	Holder    string         // who holds this session's locks; empty: the host name
 	Client    bool           // a command's session, registered under clients/ and not as a conductor
 	Info      map[string]any // further facts for the conductor's key, such as version and API address
+	State     string         // what the conductor's key says it does; empty: active. See Session.SetState
 	User      string         // on whose behalf locks are taken unless the request says so
 	TTL       time.Duration  // how long locks outlive a dead holder; 0: 15 s. etcd may return more
 	Margin    time.Duration  // how long before the TTL's end the session stops trusting itself; 0: TTL/5
 	ShardKeys int            // keys per lease; 0: 256. etcd's work per put and per revoke grows with it
+	Unbatched bool           // each operation travels in a request of its own, however many are ready
 	OldIsGone bool           // the caller has proof that no other process of this Holder lives: end its locks at once
 	Healthy   func() error   // asked before each renewal; an error lets the lease run out. nil: always healthy
 	Metrics   *Metrics       // nil: none
@@ -91,11 +93,12 @@ type Session struct {
 	wg     sync.WaitGroup
 
 	mirror *mirror
+	batch  *batcher
 
 	mu      sync.Mutex
 	state   State
-	mod     int64 // mod revision of the session's key; bumped to refuse delayed copies of abandoned requests
-	value   string
+	mod     int64    // mod revision of the session's key; bumped to refuse delayed copies of abandoned requests
+	member  member   // as the session's key says
 	shards  []*shard // the first is the primary
 	growing chan struct{}
 	trusted stamp // the trust window counts from here
@@ -103,6 +106,8 @@ type Session struct {
 	lost    *time.Timer
 	tickets int
 	locks   map[string]*Lock // by ticket, waiting or held
+	names   map[string]int   // how many of them a name has
+	seats   seats
 }
 
 // member is the value of a session's key.
@@ -130,14 +135,14 @@ func Open(ctx context.Context, client *clientv3.Client, cfg Config) (*Session, e
 	_, _ = rand.Read(id) // never fails
 	s := &Session{
 		client: client, cfg: cfg, keys: keys, id: hex.EncodeToString(id),
-		leases: newLeaseAPI(client), locks: map[string]*Lock{},
+		leases: newLeaseAPI(client), locks: map[string]*Lock{}, names: map[string]int{}, seats: seats{},
 	}
 	s.key = keys.conductor(cfg.Holder)
 	if cfg.Client {
 		s.key = keys.client(s.id)
 	}
 	s.ctx, s.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
-	s.mirror = newMirror(s)
+	s.mirror, s.batch = newMirror(s), newBatcher(s)
 	if err := s.register(ctx); err != nil {
 		s.cancel(ErrClosed)
 		s.dropLeases(ctx)
@@ -157,18 +162,21 @@ func (s *Session) register(ctx context.Context) error {
 			return err
 		}
 	}
-	v, err := json.Marshal(member{
+	if s.cfg.State == "" {
+		s.cfg.State = "active"
+	}
+	s.member = member{
 		Session: s.id, Holder: s.cfg.Holder, Since: time.Now().UTC().Truncate(time.Millisecond),
-		TTL: s.shards[0].ttl.String(), State: "active", Info: s.cfg.Info,
-	})
+		TTL: s.shards[0].ttl.String(), State: s.cfg.State, Info: s.cfg.Info,
+	}
+	value, err := json.Marshal(s.member)
 	if err != nil {
 		return fmt.Errorf("session info: %w", err)
 	}
-	s.value = string(v)
 	for {
 		r, err := s.client.Txn(ctx).
-			If(clientv3.Compare(clientv3.CreateRevision(s.key), "=", 0)).
-			Then(clientv3.OpPut(s.key, s.value, clientv3.WithLease(s.shards[0].id))).
+			If(created(s.key, 0)).
+			Then(clientv3.OpPut(s.key, string(value), clientv3.WithLease(s.shards[0].id))).
 			Else(clientv3.OpGet(s.key)).Commit()
 		if err != nil {
 			return err
@@ -306,12 +314,12 @@ func (s *Session) revokeWithin(ctx context.Context, patience time.Duration, id c
 	}
 }
 
-// end ends the session once; the first cause stays.
-func (s *Session) end(to State, cause error) {
+// end ends the session once; the first cause stays. It reports whether this was the first.
+func (s *Session) end(to State, cause error) bool {
 	s.mu.Lock()
 	if s.state == Lost || s.state == Closed {
 		s.mu.Unlock()
-		return
+		return false
 	}
 	s.state = to
 	if s.suspect != nil {
@@ -328,9 +336,12 @@ func (s *Session) end(to State, cause error) {
 	if to == Lost {
 		s.cfg.Logger.Error("session lost", "session", s.id, "err", cause, "locks", len(locks))
 	}
+	return true
 }
 
 // lose ends the session because its leases are gone or can no longer be trusted.
-func (s *Session) lose(detail string) {
-	s.end(Lost, &LostError{Reason: Expired, Detail: detail})
+func (s *Session) lose(e ending) {
+	if s.end(Lost, &LostError{Reason: Expired, Detail: e.detail}) {
+		s.cfg.Metrics.sessionsLost.WithLabelValues(e.reason).Inc()
+	}
 }

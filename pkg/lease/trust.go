@@ -84,7 +84,7 @@ func (s *Session) expire() {
 	w, age := s.window(), now().mono.Sub(s.trusted.mono)
 	if age >= w.lost {
 		s.mu.Unlock()
-		s.lose(fmt.Sprintf("no renewal for %s", age.Round(time.Millisecond)))
+		s.lose(ending{noRenewal.reason, noRenewal.detail + age.Round(time.Millisecond).String()})
 		return
 	}
 	turned := age >= w.suspect && s.state == Live
@@ -96,6 +96,16 @@ func (s *Session) expire() {
 		s.cfg.Logger.Warn("session suspect: lease not renewed in time", "session", s.id, "age", age)
 	}
 }
+
+// ending is how a session was lost: as the metrics name it, and as people read it.
+type ending struct{ reason, detail string }
+
+var (
+	leaseGone = ending{"lease_gone", "etcd no longer knows the lease"}
+	keyGone   = ending{"key_gone", "the session's key is gone"}
+	otherEtcd = ending{"other_etcd", "etcd has another cluster id; was it restored from a backup?"}
+	noRenewal = ending{"no_renewal", "no renewal for "} // the time follows
+)
 
 // revive makes a suspect session live again if it can be trusted at this moment.
 func (s *Session) revive() bool {

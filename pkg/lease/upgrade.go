@@ -28,12 +28,12 @@ func (l *Lock) Upgrade(ctx context.Context, purpose string, wait time.Duration) 
 	if purpose != "" {
 		l.req.Purpose = purpose
 	}
-	mode := l.mode
+	mode, start := l.mode, time.Now()
+	l.asked = start
 	l.mu.Unlock()
 	if mode == Exclusive {
 		return l.rename(ctx)
 	}
-	start := time.Now()
 	defer func() {
 		l.s.cfg.Metrics.upgraded(time.Since(start), err)
 		if err != nil {
@@ -84,12 +84,12 @@ func (l *Lock) slotGone(ctx context.Context) error {
 // nothing new has come into the queue since the view, and the first waiter is the one in the view.
 // A view that is too old is replaced by the one in the refusal.
 func (l *Lock) placeSlot(ctx context.Context, try bool) error {
-	first, err := l.look(ctx, 0)
+	first, err := l.look(ctx, 0, l.reads)
 	if err != nil {
 		return err
 	}
 	for st := first; ; {
-		if err := l.obstacle(&st.queue, try); err != nil {
+		if err := l.obstacle(st, try); err != nil {
 			return err
 		}
 		if err := l.sweep(ctx, st); err != nil {
@@ -138,7 +138,7 @@ func (l *Lock) sweep(ctx context.Context, st standing) error {
 		return nil
 	}
 	slot := l.s.keys.upgrade(l.name)
-	_, _, err := l.s.commit(ctx, []clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(slot), "=", st.orphan)},
+	_, _, err := l.s.commit(ctx, []clientv3.Cmp{created(slot, st.orphan)},
 		[]clientv3.Op{clientv3.OpDelete(slot)}, nil)
 	if err != nil {
 		return fmt.Errorf("sweep the lock queue of %s: %w", l.name, err)
@@ -147,13 +147,14 @@ func (l *Lock) sweep(ctx context.Context, st standing) error {
 }
 
 // obstacle says why the upgrade must not even be asked for.
-func (l *Lock) obstacle(view *Queue, try bool) error {
+func (l *Lock) obstacle(st standing, try bool) error {
+	view := &st.queue
 	if u := view.Upgrade; u != nil && u.Ticket != l.ticket {
 		l.s.cfg.Metrics.upgradeConflicts.Inc()
 		return &UpgradeConflictError{Winner: u.Entry}
 	}
 	if n := view.granted(); try && n > 1 {
-		q := *view
+		q := l.explained(st)
 		q.Entries = deleteTicket(q.Entries, l.ticket)
 		return &HeldError{Queue: q}
 	}
@@ -169,23 +170,23 @@ func (l *Lock) slotTxn(view *Queue) ([]clientv3.Cmp, []clientv3.Op) {
 	keys := l.s.keys
 	ifs := append(
 		l.fence(),
-		clientv3.Compare(clientv3.CreateRevision(keys.upgrade(l.name)), "=", 0),
+		created(keys.upgrade(l.name), 0),
 		clientv3.Compare(clientv3.ModRevision(keys.queue(l.name)), "<", view.Revision+1).WithPrefix(),
 	)
 	v := l.value()
-	v.Mode, v.Ticket, v.Since = Exclusive, l.ticket, time.Now().UTC().Truncate(time.Millisecond)
+	v.Mode, v.Since = Exclusive, time.Now().UTC().Truncate(time.Millisecond)
 	if n := view.granted(); n < len(view.Entries) {
 		f := view.Entries[n]
 		v.Barrier = f.Rank
 		ifs = append(
 			ifs,
-			clientv3.Compare(clientv3.CreateRevision(f.Key), "=", f.Create),
+			created(f.Key, f.Create),
 			clientv3.Compare(clientv3.ModRevision(f.Key), "=", f.Mod),
 		)
 	}
 	x := looseSlot{slot: v.String(), intent: l.newIntent().String()}
 	l.loose = append(l.loose, x)
-	noIntent := []clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(keys.intent(l.name)), "=", 0)}
+	noIntent := []clientv3.Cmp{created(keys.intent(l.name), 0)}
 	intent := []clientv3.Op{clientv3.OpPut(keys.intent(l.name), x.intent)}
 	return ifs, []clientv3.Op{
 		clientv3.OpTxn(noIntent, intent, nil),
@@ -210,7 +211,7 @@ func (l *Lock) dropSlot(ctx context.Context, why error, purpose string, waited t
 		l.want, l.quiet = "", true
 		gone := make(chan struct{})
 		l.dropping = gone
-		stands := clientv3.Compare(clientv3.CreateRevision(l.key()), "=", l.create)
+		stands := created(l.key(), l.create)
 		ops := l.unslot(true, l.touch())
 		l.mu.Unlock()
 		l.s.finish(ctx, func(ctx context.Context) error {
@@ -252,11 +253,11 @@ func (l *Lock) rename(ctx context.Context) error {
 	key, v := l.key(), l.value()
 	if l.slot != 0 {
 		key = l.s.keys.upgrade(l.name)
-		v.Mode, v.Ticket, v.Barrier = Exclusive, l.ticket, l.barrier
+		v.Mode, v.Barrier = Exclusive, l.barrier
 	}
 	l.mu.Unlock()
 	ctx, stop := l.s.bind(ctx)
 	defer stop()
-	_, err := l.write(ctx, ifs, []clientv3.Op{clientv3.OpPut(key, v.String(), clientv3.WithIgnoreLease())}, Write{}, "rename")
+	_, _, err := l.write(ctx, patience{}, ifs, []clientv3.Op{clientv3.OpPut(key, v.String(), clientv3.WithIgnoreLease())}, Write{}, "rename")
 	return err
 }

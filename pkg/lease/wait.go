@@ -18,11 +18,8 @@ const recheck = 30 * time.Second
 // await blocks until a read of etcd proves that the lock is held as wanted. It returns the cause
 // of ctx, or of the lock's own end.
 func (l *Lock) await(ctx context.Context) error {
-	l.mu.Lock()
-	granted := l.want == ""
-	mode := l.want
-	l.mu.Unlock()
-	if granted {
+	mode := l.wanted()
+	if mode == "" {
 		return nil
 	}
 	l.s.cfg.Metrics.waiting(mode, 1)
@@ -42,6 +39,9 @@ func (l *Lock) await(ctx context.Context) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
+		if l.inherits(ctx) {
+			return nil
+		}
 		switch held, err := l.prove(ctx, rev); {
 		case err != nil:
 			l.s.cfg.Logger.WarnContext(ctx, "read lock queue", "lock", l.name, "err", err)
@@ -55,13 +55,23 @@ func (l *Lock) await(ctx context.Context) error {
 	}
 }
 
+// wanted is the mode that is waited for, "" if the lock is held as wanted.
+func (l *Lock) wanted() Mode {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.want
+}
+
 func jitter(d time.Duration) time.Duration { return d*3/4 + rand.N(d/2) }
 
 // prove reads how the lock stands at revision rev, or now if rev is 0, and takes the grant if it
 // is there. The read is local to whichever member answers: stability makes any revision a proof,
 // and the records are current because nobody else may write them while the entry is granted.
 func (l *Lock) prove(ctx context.Context, rev int64) (bool, error) {
-	st, err := l.look(ctx, rev)
+	st, err := l.look(ctx, rev, l.turnReads())
+	if err == nil && st.tie {
+		st, err = l.look(ctx, rev, l.reads)
+	}
 	if err != nil {
 		return false, err
 	}
@@ -72,6 +82,16 @@ func (l *Lock) prove(ctx context.Context, rev int64) (bool, error) {
 	}
 	l.grant(st)
 	return true, nil
+}
+
+// turnReads are the reads that show whether it is the lock's turn.
+func (l *Lock) turnReads() func(...clientv3.OpOption) []clientv3.Op {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.mode == "" && l.want == Exclusive {
+		return l.headReads
+	}
+	return l.reads
 }
 
 // grantedIn reports whether a queue proves that the lock is held as wanted. It must show the very
@@ -86,7 +106,7 @@ func (l *Lock) grantedIn(q *Queue) bool {
 
 // look reads how the lock stands, at a revision or now, again and again until etcd answers, ctx
 // ends or the lock does.
-func (l *Lock) look(ctx context.Context, rev int64) (standing, error) {
+func (l *Lock) look(ctx context.Context, rev int64, reads func(...clientv3.OpOption) []clientv3.Op) (standing, error) {
 	for try := 0; ; try++ {
 		var opts []clientv3.OpOption
 		if rev > 0 {
@@ -94,7 +114,7 @@ func (l *Lock) look(ctx context.Context, rev int64) (standing, error) {
 		}
 		actx, cancel := context.WithTimeout(ctx, l.s.attempt())
 		start := time.Now()
-		r, err := l.s.client.Txn(actx).Then(l.reads(opts...)...).Commit()
+		r, err := l.s.client.Txn(actx).Then(reads(opts...)...).Commit()
 		cancel()
 		l.s.cfg.Metrics.request("read", start, err)
 		switch {
@@ -161,10 +181,13 @@ func (l *Lock) leave(ctx context.Context) {
 	l.mu.Lock()
 	l.quiet, l.released = true, true
 	ops := l.deletes(true)
-	fence := clientv3.Compare(clientv3.CreateRevision(l.key()), "=", l.create)
+	fence := created(l.key(), l.create)
 	l.mu.Unlock()
 	clean := func(ctx context.Context) error {
-		_, err := l.s.client.Txn(ctx).If(fence).Then(ops...).Commit()
+		r, err := l.s.client.Txn(ctx).If(fence).Then(ops...).Commit()
+		if err == nil && r.Succeeded {
+			l.vacate()
+		}
 		return err
 	}
 	l.s.finish(ctx, clean)

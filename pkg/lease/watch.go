@@ -2,6 +2,7 @@ package lease
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -209,8 +210,22 @@ func (w *follower) gone(ctx context.Context, e Entry, rev int64) Event {
 			w.dead[e.Lease] = true
 		}
 	}
-	if w.dead[e.Lease] {
+	if w.dead[e.Lease] && !w.closed(ctx, e, rev) {
 		ev.Type = EventExpired
 	}
 	return ev
+}
+
+// closed says whether an exclusive section had ended when its entry went: a release takes the intent
+// along, also if the session ends a moment later.
+func (w *follower) closed(ctx context.Context, e Entry, rev int64) bool {
+	if e.Mode != Exclusive || e.Ticket == "" {
+		return false
+	}
+	r, err := w.locks.Client.Get(ctx, w.keys.intent(e.Name), clientv3.WithRev(rev))
+	if err != nil {
+		return false
+	}
+	var i Intent
+	return len(r.Kvs) == 0 || json.Unmarshal(r.Kvs[0].Value, &i) == nil && i.Ticket != e.Ticket
 }
