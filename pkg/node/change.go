@@ -142,6 +142,26 @@ func (c *Change) noneSince(prefix string, revision int64) {
 		})
 }
 
+// maxUsers is how many of those that use a record an *InUseError names.
+const maxUsers = 10
+
+// vacant demands that no index key points to the record.
+func (c *Change) vacant(prefix string, r Record) {
+	kind, id := r.Kind(), r.ID()
+	c.guard(clientv3.Compare(clientv3.CreateRevision(prefix), "=", 0).WithPrefix(),
+		clientv3.OpGet(prefix, clientv3.WithPrefix(), clientv3.WithLimit(maxUsers)),
+		func(kvs []*mvccpb.KeyValue) error {
+			if len(kvs) == 0 {
+				return nil
+			}
+			e := &InUseError{Kind: kind, UUID: id}
+			for _, kv := range kvs {
+				e.By = append(e.By, string(kv.Value))
+			}
+			return e
+		})
+}
+
 // put writes a record and remembers it for Committed.
 func (c *Change) put(key string, r Record) error {
 	value, err := encode(r)

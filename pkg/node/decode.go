@@ -37,6 +37,10 @@ func DecodeInput(r io.Reader, limit int64, into any) error {
 // unmarshal reads a stored value. It passes over fields that it does not know,
 // so that an older conductor can read what a newer one wrote.
 func unmarshal(data []byte, into any) error {
+	if scanRecord(data, into) {
+		return nil
+	}
+	reflect.ValueOf(into).Elem().SetZero()
 	if json.Unmarshal(data, into) == nil && startsObject(data) {
 		return nil
 	}
@@ -60,6 +64,22 @@ func InputFields(data []byte) (map[string]json.RawMessage, error) {
 	var p problems
 	raw := rawFields(data, &p)
 	if raw != nil {
+		checkShape(data, &p)
+	}
+	return raw, p.err()
+}
+
+// InputList is InputFields for a JSON list, whose elements it answers.
+func InputList(data []byte) ([]json.RawMessage, error) {
+	var raw []json.RawMessage
+	var p problems
+	if len(strings.TrimSpace(string(data))) == 0 {
+		p.add("", "the value is empty; it must be a JSON list")
+	} else if err := json.Unmarshal(data, &raw); err != nil {
+		p.add("", "%s", strings.Replace(syntaxReason(err), "JSON object", "JSON list", 1))
+	} else if raw == nil {
+		p.add("", "must be a JSON list")
+	} else {
 		checkShape(data, &p)
 	}
 	return raw, p.err()
@@ -145,11 +165,39 @@ func decodeFields(data []byte, into any, strict bool) error {
 			}
 			continue
 		}
-		if err := json.Unmarshal(raw[name], f.Addr().Interface()); err != nil {
+		if f.Kind() == reflect.Slice && f.Type().Elem().Kind() == reflect.Struct {
+			decodeItems(name, raw[name], f, strict, &p)
+		} else if err := json.Unmarshal(raw[name], f.Addr().Interface()); err != nil {
 			p.add(name, "%s", typeReason(f.Type()))
 		}
 	}
 	return p.err()
+}
+
+// decodeItems reads a list of objects, each as decodeFields reads one.
+func decodeItems(field string, data []byte, list reflect.Value, strict bool, p *problems) {
+	var items []json.RawMessage
+	if err := json.Unmarshal(data, &items); err != nil {
+		p.add(field, "must be a list")
+		return
+	}
+	if items == nil {
+		return // null leaves it as it was
+	}
+	made := reflect.MakeSlice(list.Type(), len(items), len(items))
+	for i, item := range items {
+		err := decodeFields(item, made.Index(i).Addr().Interface(), strict)
+		if bad, ok := errors.AsType[*ValidationError](err); ok {
+			for _, f := range bad.Fields {
+				at := fmt.Sprintf("%s/%d", field, i)
+				if f.Field != "" {
+					at += "/" + f.Field
+				}
+				p.add(at, "%s", f.Reason)
+			}
+		}
+	}
+	list.Set(made)
 }
 
 // syntaxReason says what is wrong with a text that is no JSON object, without
@@ -166,16 +214,23 @@ func syntaxReason(err error) string {
 func jsonFields(v reflect.Value) map[string]reflect.Value {
 	fields := map[string]reflect.Value{}
 	for _, f := range reflect.VisibleFields(v.Type()) {
-		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		if f.Anonymous || !f.IsExported() || name == "-" {
-			continue
+		if name := jsonName(f); name != "" {
+			fields[name] = v.FieldByIndex(f.Index)
 		}
-		if name == "" {
-			name = f.Name
-		}
-		fields[name] = v.FieldByIndex(f.Index)
 	}
 	return fields
+}
+
+// jsonName is the name of a field in JSON, "" if it has none.
+func jsonName(f reflect.StructField) string {
+	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+	switch {
+	case f.Anonymous || !f.IsExported() || name == "-":
+		return ""
+	case name == "":
+		return f.Name
+	}
+	return name
 }
 
 // typeReason says what a field must look like.

@@ -13,7 +13,8 @@
 //
 // # Records
 //
-// Node, Port, Portgroup, VolumeConnector and VolumeTarget are plain structs.
+// Node, Port, Portgroup, VolumeConnector and VolumeTarget are plain structs, and
+// so are Allocation, DeployTemplate, Runbook and Chassis, which belong to no node.
 // In etcd each is one line of JSON with Ironic's field names, in the order of
 // the struct; what is not set is left out, an empty object is {}. Who holds
 // the node (reservation) and who serves it (conductor) is derived from locks
@@ -26,13 +27,15 @@
 //
 //	nodes/<uuid>                          the node
 //	ports/<node>/<uuid>                   likewise portgroups/, volume-connectors/, volume-targets/
-//	index/node-name/<name>                node
+//	allocations/<uuid>                    likewise deploy-templates/, runbooks/, chassis/
+//	index/node-name/<name>                node; likewise allocation-name, deploy-template-name, runbook-name
 //	index/instance/<uuid>                 node
 //	index/port/<uuid>                     node; likewise portgroup, volume-connector, volume-target
 //	index/mac/<mac>                       node/port; likewise portgroup-mac
 //	index/port-name/<name>                node/port; likewise portgroup-name
 //	index/volume-connector-id/<type>/<id> node/connector; both parts are escaped
 //	index/volume-target-boot/<node>/<n>   node/target
+//	index/chassis-node/<chassis>/<node>   node
 //
 // Index keys make values unique and findable. A change writes a record and
 // its index keys in one transaction, so neither is ever seen without the
@@ -44,7 +47,13 @@
 // writes, and reads that explain a refusal. An update names the revision that
 // was read and is refused when the record has another one. A lock puts the
 // parts into its own fenced transaction; Store.Commit runs them alone, which
-// is right only for creates.
+// is right for creates, and for records that belong to no node: their revision
+// is all that guards them.
+//
+// # Lists
+//
+// A Store reads etcd. A Cache lists from a copy in memory that one watch keeps, and
+// is as true: see there for how it shows that, and for answers that may be of an age.
 //
 // # Not promised
 //

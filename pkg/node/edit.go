@@ -16,9 +16,10 @@ var errNeverRead = errors.New("record has no revision: read it from the store fi
 // Create answers the change that adds a record that does not exist yet. It
 // gives the record a uuid if it has none, normalizes and validates it, and
 // stamps created_at; a record that breaks a rule is a *ValidationError. The
-// node of a child record must exist, and so must the portgroup of a port.
+// node of a child record must exist, and so must the portgroup of a port and the
+// chassis of a node.
 func (k Keys) Create(r Record) (Change, error) {
-	identify(r)
+	r.place("", uuid.NewString())
 	r.Normalize()
 	c := Change{What: fmt.Sprintf("create %s %s", r.Kind(), r.ID())}
 	if err := r.Validate(); err != nil {
@@ -26,10 +27,11 @@ func (k Keys) Create(r Record) (Change, error) {
 	}
 	m := r.meta()
 	m.CreatedAt, m.UpdatedAt = now(), time.Time{}
-	if r.Kind() != KindNode {
+	if r.Kind().child() {
 		c.exists(k.Node(r.parent()), KindNode, string(r.parent()))
 	}
 	k.needPortgroup(&c, nil, r)
+	k.needChassis(&c, nil, r)
 	c.fresh(k.of(r), r)
 	for _, ix := range r.indexes(k) {
 		c.absent(r.Kind(), ix)
@@ -71,6 +73,7 @@ func (k Keys) Update(old, updated Record) (Change, error) {
 		c.Then = append(c.Then, clientv3.OpDelete(from))
 	}
 	k.needPortgroup(&c, old, updated)
+	k.needChassis(&c, old, updated)
 	c.reindex(updated.Kind(), old.indexes(k), updated.indexes(k))
 	if err := c.put(to, updated); err != nil {
 		return Change{}, err
@@ -132,10 +135,11 @@ func (k Keys) unindex(rs *Records) []clientv3.Op {
 	return ops
 }
 
-// Delete answers the change that removes a port, portgroup, volume connector
-// or volume target with its index keys. It is refused as stale if the record
-// changed. A portgroup that has ports in rs is an *InUseError, and one that
-// may have got ports since is refused as stale; for other kinds rs may be nil.
+// Delete answers the change that removes a record of any kind but a node, with
+// its index keys. It is refused as stale if the record changed. A portgroup that
+// has ports in rs is an *InUseError, and one that may have got ports since is
+// refused as stale; for other kinds rs may be nil. A chassis that has nodes by
+// then is refused with an *InUseError.
 func (k Keys) Delete(rs *Records, r Record) (Change, error) {
 	c := Change{What: fmt.Sprintf("delete %s %s", r.Kind(), r.ID())}
 	fail := func(err error) (Change, error) { return Change{}, fmt.Errorf("%s: %w", c.What, err) }
@@ -147,25 +151,30 @@ func (k Keys) Delete(rs *Records, r Record) (Change, error) {
 	}
 	c.unchanged(k.of(r), r)
 	if r.Kind() == KindPortgroup {
-		if rs == nil {
-			return fail(errors.New("the records of the node are needed to see whether it is empty"))
+		if err := k.empty(&c, rs, r); err != nil {
+			return fail(err)
 		}
-		var users []string
-		for _, p := range rs.Ports {
-			if p.PortgroupUUID == r.ID() {
-				users = append(users, p.UUID)
-			}
-		}
-		if len(users) > 0 {
-			return fail(&InUseError{Kind: KindPortgroup, UUID: r.ID(), By: users})
-		}
-		c.noneSince(k.child(KindPort, r.parent(), ""), rs.Revision)
+	}
+	if r.Kind() == KindChassis {
+		c.vacant(k.chassisPrefix(r.ID()), r)
 	}
 	c.Then = append(c.Then, clientv3.OpDelete(k.of(r)))
 	for _, ix := range r.indexes(k) {
 		c.Then = append(c.Then, clientv3.OpDelete(ix.key))
 	}
 	return c, nil
+}
+
+// needChassis demands the chassis that a node newly points to.
+func (k Keys) needChassis(c *Change, old, r Record) {
+	n, ok := r.(*Node)
+	if !ok || n.ChassisUUID == "" {
+		return
+	}
+	if o, ok := old.(*Node); ok && o.ChassisUUID == n.ChassisUUID {
+		return
+	}
+	c.exists(k.child(KindChassis, "", n.ChassisUUID), KindChassis, n.ChassisUUID)
 }
 
 // needPortgroup demands the portgroup that a port newly points to.
@@ -211,29 +220,11 @@ func newProblems(old, updated Record) error {
 	return problems(fields).err()
 }
 
-// identify gives a record without a uuid a new one.
-func identify(r Record) {
-	id := uuid.NewString()
-	if r.ID() == "" {
-		switch r := r.(type) {
-		case *Node:
-			r.UUID = ID(id)
-		case *Port:
-			r.UUID = id
-		case *Portgroup:
-			r.UUID = id
-		case *VolumeConnector:
-			r.UUID = id
-		case *VolumeTarget:
-			r.UUID = id
-		}
-	}
-}
-
 // now answers the time as records keep it.
 func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 
-// stamp sets the times of an update.
+// stamp sets the times of an update, and gives back a slot that is not needed
+// any more.
 //
 // Ironic: db/sqlalchemy/api.py, _do_update_node.
 func stamp(old, updated Record) {
@@ -242,6 +233,9 @@ func stamp(old, updated Record) {
 	m.CreatedAt, m.UpdatedAt = old.meta().CreatedAt, at
 	o, ok := old.(*Node)
 	n, _ := updated.(*Node)
+	if ok {
+		n.leaveSlot()
+	}
 	if !ok || o.ProvisionState == n.ProvisionState {
 		return
 	}

@@ -22,7 +22,7 @@ var (
 	// ErrStale means that a record changed after it was read: read it again.
 	ErrStale = errors.New("record has changed since it was read")
 	// ErrInUse means that a record cannot go because others point to it.
-	// Ironic: PortgroupNotEmpty.
+	// Ironic: PortgroupNotEmpty, ChassisNotEmpty.
 	ErrInUse = errors.New("still in use")
 	// ErrInvalid means that a record or an input breaks a rule. Ironic: Invalid.
 	ErrInvalid = errors.New("invalid value")
@@ -88,16 +88,20 @@ func (e *NotFoundError) Unwrap() error { return ErrNotFound }
 //	node uuid                NodeAlreadyExists
 //	node name                DuplicateName
 //	node instance_uuid       InstanceAssociated
+//	node action_slot         none: the caller looks for another slot
 //	port uuid, address, name PortAlreadyExists, MACAlreadyExists, PortDuplicateName
 //	portgroup likewise       PortgroupAlreadyExists, PortgroupMACAlreadyExists, PortgroupDuplicateName
 //	connector uuid           VolumeConnectorAlreadyExists
 //	connector connector_id   VolumeConnectorTypeAndIdAlreadyExists
 //	target uuid, boot_index  VolumeTargetAlreadyExists, VolumeTargetBootIndexAlreadyExists
+//	allocation uuid, name    AllocationAlreadyExists, AllocationDuplicateName
+//	template, runbook        DeployTemplateAlreadyExists, RunbookDuplicateName and so on
+//	chassis uuid             ChassisAlreadyExists
 type DuplicateError struct {
 	Kind  Kind
 	Field string // the JSON name of the field
 	Value string // the value that is taken
-	Owner string // uuid of a node, or node/uuid of another record
+	Owner string // uuid of a record that belongs to no node, or node/uuid of another
 }
 
 // Error names the field, the value and the owner.
@@ -127,12 +131,16 @@ func (e *StaleError) Unwrap() error { return ErrStale }
 type InUseError struct {
 	Kind Kind
 	UUID string
-	By   []string // uuids of the ports
+	By   []string // uuids of the ports of a portgroup, of the nodes of a chassis (the first ones)
 }
 
 // Error names the record and those who use it.
 func (e *InUseError) Error() string {
-	return fmt.Sprintf("%s %s is %v by ports %s", e.Kind, e.UUID, ErrInUse, strings.Join(e.By, ", "))
+	users := "ports"
+	if e.Kind == KindChassis {
+		users = "nodes"
+	}
+	return fmt.Sprintf("%s %s is %v by %s %s", e.Kind, e.UUID, ErrInUse, users, strings.Join(e.By, ", "))
 }
 
 // Unwrap answers ErrInUse.

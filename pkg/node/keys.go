@@ -9,14 +9,19 @@ import (
 // Keys is the layout of the records in etcd. Root ends in "/", for example
 // "/conductor/v1/".
 //
-// All record keys lie between Root+"nodes/" and Root+"volume-targets0", and
-// nothing else does, so that one range watches them all.
+// The keys of nodes and of what belongs to them lie between Root+"nodes/" and
+// Root+"volume-targets0", so that one range watches them all; only runbooks lie
+// there too.
 type Keys struct {
 	Root string
 }
 
 // Node answers the key of a node.
 func (k Keys) Node(id ID) string { return k.Root + "nodes/" + string(id) }
+
+// NoNode is the place of events that are about no node, or about one that is
+// gone: Events(NoNode). It is no uuid, so it is no node's.
+const NoNode ID = "none"
 
 // Events answers the prefix of what has happened to a node.
 func (k Keys) Events(id ID) string { return k.Root + "events/" + string(id) + "/" }
@@ -25,9 +30,10 @@ func (k Keys) Events(id ID) string { return k.Root + "events/" + string(id) + "/
 func (k Keys) of(r Record) string { return k.child(r.Kind(), r.parent(), r.ID()) }
 
 // child answers the key of a record by its parts; with id "" it is the prefix
-// of all records of the kind that belong to the node. A node has no parent.
+// of all records of the kind that belong to the node. Kinds that belong to no
+// node have no parent.
 func (k Keys) child(kind Kind, parent ID, id string) string {
-	if kind == KindNode {
+	if !kind.child() {
 		return k.Root + directories[kind] + id
 	}
 	return k.Root + directories[kind] + string(parent) + "/" + id
@@ -43,9 +49,14 @@ var directories = map[Kind]string{
 	KindPortgroup:       "portgroups/",
 	KindVolumeConnector: "volume-connectors/",
 	KindVolumeTarget:    "volume-targets/",
+	KindAllocation:      "allocations/",
+	KindDeployTemplate:  "deploy-templates/",
+	KindRunbook:         "runbooks/",
+	KindChassis:         "chassis/",
 }
 
-// indexNames names the index of each kind by uuid; never changed after start.
+// indexNames names the index by uuid of each kind that belongs to a node; never
+// changed after start.
 var indexNames = map[Kind]string{
 	KindPort:            "port",
 	KindPortgroup:       "portgroup",
@@ -84,6 +95,9 @@ func (k Keys) index(name string, parts ...string) string {
 	return b.String()
 }
 
+// chassisPrefix is where the nodes of a chassis are listed.
+func (k Keys) chassisPrefix(chassis string) string { return k.index("chassis-node", chassis) + "/" }
+
 func (k Keys) bootIndexPrefix(id ID) string { return k.index("volume-target-boot", string(id)) + "/" }
 
 func (n *Node) indexes(k Keys) []index {
@@ -93,6 +107,12 @@ func (n *Node) indexes(k Keys) []index {
 	}
 	if n.InstanceUUID != "" {
 		all = append(all, index{k.index("instance", n.InstanceUUID), string(n.UUID), "instance_uuid", n.InstanceUUID})
+	}
+	if n.ChassisUUID != "" { // not to be unique, but to be found
+		all = append(all, index{k.chassisPrefix(n.ChassisUUID) + string(n.UUID), string(n.UUID), "chassis_uuid", n.ChassisUUID})
+	}
+	if n.ActionSlot != "" {
+		all = append(all, index{k.slot(n.ActionSlot), string(n.UUID), "action_slot", n.ActionSlot})
 	}
 	return all
 }

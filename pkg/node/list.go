@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
-	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
@@ -19,6 +19,9 @@ type ListRequest[R Record] struct {
 	Limit  int          // at most so many; 0 or less means all
 	Marker string       // only records after the one with this uuid; "" means from the start
 	Match  func(R) bool // only records that it likes; nil means all
+	// MaxAge is how long ago the answer may have been true; 0 means that it is
+	// as of the call. Only a Cache has answers of an age.
+	MaxAge time.Duration
 }
 
 // Page is one page of a list, read at one revision.
@@ -31,6 +34,8 @@ type Page[R Record] struct {
 	// one; with a Match, a next page may turn out empty.
 	Next     string
 	Revision int64
+	AsOf     time.Time // the page was true then or later, by this process's clock
+	Cached   bool      // it comes from a copy; its items must not be changed
 }
 
 // Nodes lists nodes in the order of their uuids. A marker whose node has gone
@@ -78,7 +83,7 @@ func list[R Record](ctx context.Context, s *Store, q ListRequest[R]) (*Page[R], 
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("list %ss below key %s: %w", kindOf[R](), prefix, err)
+			return nil, fmt.Errorf("list below key %s: %w", prefix, err)
 		}
 		return page, nil
 	}
@@ -90,7 +95,7 @@ func start[R Record](ctx context.Context, s *Store, q ListRequest[R], prefix str
 		return prefix, nil
 	}
 	parent, kind := q.Node, kindOf[R]()
-	if kind != KindNode && parent == "" {
+	if kind.child() && parent == "" {
 		r, err := find[R](ctx, s, q.Marker, s.keys.index(indexNames[kind], q.Marker))
 		if err != nil {
 			return "", fmt.Errorf("marker: %w", err)
@@ -101,7 +106,7 @@ func start[R Record](ctx context.Context, s *Store, q ListRequest[R], prefix str
 }
 
 func readPage[R Record](ctx context.Context, s *Store, q ListRequest[R], from, end string) (*Page[R], error) {
-	page := &Page[R]{Items: []R{}}
+	page := &Page[R]{Items: []R{}, AsOf: time.Now()}
 	size := batch
 	if q.Match == nil && q.Limit > 0 {
 		size = min(batch, q.Limit)
@@ -116,7 +121,8 @@ func readPage[R Record](ctx context.Context, s *Store, q ListRequest[R], from, e
 			page.Revision = resp.Header.Revision
 		}
 		for i, kv := range resp.Kvs {
-			take(s.keys, page, q.Match, kv)
+			r, corrupt := s.keys.decode(kv)
+			take(page, q.Match, r, corrupt)
 			if q.Limit > 0 && len(page.Items) == q.Limit {
 				if resp.More || i < len(resp.Kvs)-1 {
 					page.Next = page.Items[q.Limit-1].ID()
@@ -131,9 +137,8 @@ func readPage[R Record](ctx context.Context, s *Store, q ListRequest[R], from, e
 	}
 }
 
-// take adds one key-value to the page.
-func take[R Record](k Keys, page *Page[R], match func(R) bool, kv *mvccpb.KeyValue) {
-	r, corrupt := k.decode(kv)
+// take adds one record to the page, or what is known of one that cannot be read.
+func take[R Record](page *Page[R], match func(R) bool, r Record, corrupt *CorruptError) {
 	switch {
 	case corrupt != nil:
 		page.Corrupt = append(page.Corrupt, corrupt)

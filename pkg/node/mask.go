@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -25,7 +26,7 @@ var secretWords = []string{
 var secretKG = regexp.MustCompile(`(^|[^a-z])k[_-]g([^a-z]|$)|(^|_)(ipmi|hex|bmc)_?kg(_|$)`)
 
 // userinfo finds the password of a URL.
-var userinfo = regexp.MustCompile(`(://[^/@\s:]*):[^/@\s]+@`)
+var userinfo = regexp.MustCompile(`(://[^/@\s:]*):[^/\s]+@`)
 
 func secret(key string) bool {
 	key = strings.ToLower(key)
@@ -34,7 +35,9 @@ func secret(key string) bool {
 			return true
 		}
 	}
-	return strings.HasSuffix(key, "_pass") || key == "pass" || secretKG.MatchString(key)
+	// The expression takes long, and few keys come into question.
+	maybeKG := strings.Contains(key, "k_g") || strings.Contains(key, "k-g") || strings.Contains(key, "kg")
+	return strings.HasSuffix(key, "_pass") || key == "pass" || maybeKG && secretKG.MatchString(key)
 }
 
 // Masked answers a deep copy for output: the value of each key whose name
@@ -64,6 +67,9 @@ func maskValue(v any) any {
 	case nil, bool, json.Number, int, int64, float64:
 		return v
 	case string:
+		if !strings.Contains(v, "://") || !strings.Contains(v, "@") {
+			return v
+		}
 		return userinfo.ReplaceAllString(v, "$1:"+mask+"@")
 	case map[string]any:
 		return maskMap(v)
@@ -107,20 +113,26 @@ func (o Object) LogValue() slog.Value { return slog.StringValue(o.String()) }
 //
 // Ironic: api/controllers/v1/node.py, node_sanitize.
 func (n *Node) Masked() *Node {
-	c := n.Clone()
-	if c == nil {
+	if n == nil {
 		return nil
 	}
-	for _, o := range []*Object{
+	c := *n
+	secrets := []*Object{
 		&c.DriverInfo, &c.DriverInternalInfo, &c.InstanceInfo,
 		&c.CleanStep, &c.DeployStep, &c.ServiceStep,
-	} {
-		*o = o.Masked()
 	}
+	for _, o := range c.objects() {
+		if slices.Contains(secrets, o) {
+			*o = o.Masked()
+		} else {
+			*o = o.Clone()
+		}
+	}
+	c.detach()
 	if u := c.InstanceInfo["image_url"]; u != nil && u != "" {
 		c.InstanceInfo["image_url"] = mask
 	}
-	return c
+	return &c
 }
 
 // Masked answers a deep copy for output, in which every secret of properties

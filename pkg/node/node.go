@@ -105,6 +105,12 @@ type Node struct {
 	// state of this node on its own disk; never shown to API clients.
 	ConductorAffinity string `json:"conductor_affinity,omitempty"`
 
+	// ActionSlot is the place that the node takes among those of the cluster
+	// that are being deployed or cleaned at the same time, such as
+	// "deploy/000017"; unique, never shown to API clients. A write that brings
+	// the node into a state that needs no such place gives it back.
+	ActionSlot string `json:"action_slot,omitempty"`
+
 	Meta
 }
 
@@ -117,11 +123,16 @@ func (n *Node) Clone() *Node {
 	for _, o := range c.objects() {
 		*o = o.Clone()
 	}
-	c.Traits = append([]string(nil), n.Traits...)
-	c.AutomatedClean = cloneBool(n.AutomatedClean)
-	c.SecureBoot = cloneBool(n.SecureBoot)
-	c.Meta = n.Meta.clone()
+	c.detach()
 	return &c
+}
+
+// detach copies what is neither a plain value nor an object.
+func (n *Node) detach() {
+	n.Traits = append([]string(nil), n.Traits...)
+	n.AutomatedClean = cloneBool(n.AutomatedClean)
+	n.SecureBoot = cloneBool(n.SecureBoot)
+	n.Meta = n.Meta.clone()
 }
 
 // objects answers the places of all JSON objects of the node.

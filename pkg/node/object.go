@@ -15,21 +15,14 @@ import (
 type Object map[string]any
 
 // MarshalJSON writes the object in one line with sorted keys, nil as {}.
-func (o Object) MarshalJSON() ([]byte, error) {
-	if o == nil {
-		return []byte("{}"), nil
-	}
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false) // an operator reads & and not \u0026
-	if err := e.Encode(map[string]any(o)); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
-}
+func (o Object) MarshalJSON() ([]byte, error) { return o.AppendJSON(nil) }
 
 // UnmarshalJSON reads a JSON object; null becomes nil.
 func (o *Object) UnmarshalJSON(data []byte) error {
+	if m, ok := scanObject(data); ok {
+		*o = m
+		return nil
+	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
 	var v any

@@ -17,8 +17,9 @@ import (
 )
 
 // fill gives every field of a record a value that is not its zero.
-func fillRecord(r Record) {
-	v := reflect.ValueOf(r).Elem()
+func fillRecord(r Record) { fillFields(reflect.ValueOf(r).Elem()) }
+
+func fillFields(v reflect.Value) {
 	for _, f := range reflect.VisibleFields(v.Type()) {
 		if !f.Anonymous {
 			fillValue(v.FieldByIndex(f.Index), f.Name)
@@ -46,7 +47,14 @@ func fillValue(v reflect.Value, name string) {
 	case reflect.Int64:
 		v.SetInt(42)
 	case reflect.Slice:
-		v.Set(reflect.ValueOf([]string{"HW_CPU_X86_VMX", "CUSTOM_A"}))
+		if v.Type().Elem().Kind() == reflect.String {
+			v.Set(reflect.ValueOf([]string{"HW_CPU_X86_VMX", "CUSTOM_A"}))
+			return
+		}
+		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+		for i := range 2 {
+			fillFields(v.Index(i))
+		}
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
 		fillValue(v.Elem(), name)
@@ -56,21 +64,26 @@ func fillValue(v reflect.Value, name string) {
 }
 
 func allKinds() []Record {
-	return []Record{&Node{}, &Port{}, &Portgroup{}, &VolumeConnector{}, &VolumeTarget{}}
+	return []Record{
+		&Node{}, &Port{}, &Portgroup{}, &VolumeConnector{}, &VolumeTarget{},
+		&Allocation{}, &DeployTemplate{}, &Runbook{}, &Chassis{},
+	}
 }
 
 // TestCloneIsDeep fills every field, clones, and looks for shared memory.
 func TestCloneIsDeep(t *testing.T) {
 	for _, r := range allKinds() {
 		fillRecord(r)
-		c := clone(r)
+		c := r.copy()
 		if diff := cmp.Diff(r, c); diff != "" {
 			t.Errorf("%s: %s", r.Kind(), diff)
 		}
 		shared(t, string(r.Kind()), reflect.ValueOf(r), reflect.ValueOf(c))
 	}
 	if (*Node)(nil).Clone() != nil || (*Port)(nil).Clone() != nil || (*Portgroup)(nil).Clone() != nil ||
-		(*VolumeConnector)(nil).Clone() != nil || (*VolumeTarget)(nil).Clone() != nil || (*Records)(nil).Clone() != nil {
+		(*VolumeConnector)(nil).Clone() != nil || (*VolumeTarget)(nil).Clone() != nil || (*Records)(nil).Clone() != nil ||
+		(*Allocation)(nil).Clone() != nil || (*DeployTemplate)(nil).Clone() != nil || (*Runbook)(nil).Clone() != nil ||
+		(*Chassis)(nil).Clone() != nil {
 		t.Error("nil does not clone to nil")
 	}
 }
@@ -119,8 +132,7 @@ func TestRoundTrip(t *testing.T) {
 			if full {
 				fillRecord(r)
 			}
-			identify(r)
-			place(r, "n1", r.ID())
+			r.place("n1", uuid.NewString())
 			r.meta().Revision = 7
 			value, err := encode(r)
 			if err != nil {

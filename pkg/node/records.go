@@ -99,29 +99,13 @@ func (rs *Records) Clone() *Records {
 	}
 	c := &Records{Node: rs.Node.Clone(), Revision: rs.Revision, Corrupt: append([]*CorruptError(nil), rs.Corrupt...)}
 	for _, r := range rs.children() {
-		c.add(clone(r))
+		c.add(r.copy())
 	}
 	return c
 }
 
-func clone(r Record) Record {
-	switch r := r.(type) {
-	case *Node:
-		return r.Clone()
-	case *Port:
-		return r.Clone()
-	case *Portgroup:
-		return r.Clone()
-	case *VolumeConnector:
-		return r.Clone()
-	case *VolumeTarget:
-		return r.Clone()
-	}
-	return nil
-}
-
-// parse takes a record key apart; for a node, node and uuid are the same. It
-// answers false for a key that is no record's.
+// parse takes a record key apart; the parent of a record that belongs to no node
+// is its own uuid. It answers false for a key that is no record's.
 func (k Keys) parse(key string) (kind Kind, parent ID, uuid string, ok bool) {
 	rest, ok := strings.CutPrefix(key, k.Root)
 	if !ok {
@@ -132,7 +116,7 @@ func (k Keys) parse(key string) (kind Kind, parent ID, uuid string, ok bool) {
 		if dir != parts[0]+"/" {
 			continue
 		}
-		if kind == KindNode {
+		if !kind.child() {
 			return kind, ID(parts[len(parts)-1]), parts[len(parts)-1], len(parts) == 2
 		}
 		if len(parts) == 3 {
@@ -154,7 +138,7 @@ func (k Keys) decode(kv *mvccpb.KeyValue) (Record, *CorruptError) {
 	if err := unmarshal(kv.Value, r); err != nil {
 		return nil, &CorruptError{Key: key, Revision: kv.ModRevision, Err: err}
 	}
-	place(r, parent, uuid)
+	r.place(parent, uuid) // a value written by hand may leave them out
 	if r.ID() != uuid || r.parent() != parent {
 		return nil, &CorruptError{Key: key, Revision: kv.ModRevision, Err: fmt.Errorf("the value names %s %q of node %q: put it under its own key",
 			kind, r.ID(), r.parent())}
@@ -174,34 +158,16 @@ func blank(kind Kind) Record {
 		return &VolumeConnector{}
 	case KindVolumeTarget:
 		return &VolumeTarget{}
+	case KindAllocation:
+		return &Allocation{}
+	case KindDeployTemplate:
+		return &DeployTemplate{}
+	case KindRunbook:
+		return &Runbook{}
+	case KindChassis:
+		return &Chassis{}
 	}
 	return &Node{}
-}
-
-// place fills the uuids that a value written by hand left out.
-func place(r Record, parent ID, uuid string) {
-	set := func(id *string, node *ID) {
-		if *id == "" {
-			*id = uuid
-		}
-		if *node == "" {
-			*node = parent
-		}
-	}
-	switch r := r.(type) {
-	case *Node:
-		if r.UUID == "" {
-			r.UUID = parent
-		}
-	case *Port:
-		set(&r.UUID, &r.NodeUUID)
-	case *Portgroup:
-		set(&r.UUID, &r.NodeUUID)
-	case *VolumeConnector:
-		set(&r.UUID, &r.NodeUUID)
-	case *VolumeTarget:
-		set(&r.UUID, &r.NodeUUID)
-	}
 }
 
 // encode writes a record in one line, in the order of its struct.

@@ -66,7 +66,8 @@ func (n *Node) Validate() error {
 	for _, key := range []string{"memory_mb", "local_gb", "cpus"} {
 		p.count(n.Properties, key)
 	}
-	n.validateTraits(&p)
+	p.traits(n.Traits)
+	p.networkData(n.NetworkData)
 	interfaces := n.Interfaces()
 	for _, field := range slices.Sorted(maps.Keys(interfaces)) {
 		p.text(field, *interfaces[field], maxText)
@@ -92,14 +93,15 @@ func (n *Node) validateStates(p *problems) {
 	}
 }
 
-func (n *Node) validateTraits(p *problems) {
-	if len(n.Traits) > maxTraits {
-		p.add("traits", "there are %d; use at most %d", len(n.Traits), maxTraits)
+// traits checks a list of traits, which stands for a set.
+func (p *problems) traits(list []string) {
+	if len(list) > maxTraits {
+		p.add("traits", "there are %d; use at most %d", len(list), maxTraits)
 	}
 	seen := map[string]bool{}
-	for _, t := range n.Traits {
+	for _, t := range list {
 		switch {
-		case len(t) > maxText || !traitRule.MatchString(t):
+		case !isTrait(t):
 			p.add("traits", "%q is not a trait: use CUSTOM_ or a standard prefix, then A-Z, 0-9 and _, at most %d in all",
 				cut(t, 64), maxText)
 		case seen[t]:

@@ -65,14 +65,21 @@ func (s *Store) Node(ctx context.Context, id ID) (*Node, error) {
 //
 // Ironic: api/controllers/v1/utils.py, get_rpc_node.
 func (s *Store) Find(ctx context.Context, ref string) (*Node, error) {
+	return named(ctx, s, ref, "node-name", func(n *Node) string { return n.Name })
+}
+
+// named reads a record that belongs to no node by its uuid, in upper or lower
+// case, or by its name, which the index of that name knows.
+func named[R Record](ctx context.Context, s *Store, ref, names string, name func(R) string) (R, error) {
 	if id := canonicalUUID(ref); id != "" {
-		return s.Node(ctx, ID(id))
+		return read[R](ctx, s, "", id)
 	}
-	n, err := find[*Node](ctx, s, ref, s.keys.index("node-name", ref))
-	if err == nil && n.Name != ref {
-		return nil, notFound[*Node](ref) // renamed between the two reads
+	r, err := find[R](ctx, s, ref, s.keys.index(names, ref))
+	if err == nil && name(r) != ref {
+		var none R
+		return none, notFound[R](ref) // renamed between the two reads
 	}
-	return n, err
+	return r, err
 }
 
 // ByInstance reads the node that runs an instance.
@@ -159,11 +166,11 @@ func find[R Record](ctx context.Context, s *Store, ref, key string) (R, error) {
 	if len(resp.Kvs) == 0 {
 		return none, notFound[R](ref)
 	}
-	// The value is the node's uuid, or node/uuid; an index by uuid has the
+	// The value is the uuid of the node or of what belongs to none, or node/uuid; an index by uuid has the
 	// record's own uuid as the last part of its key.
 	parent, id, both := strings.Cut(string(resp.Kvs[0].Value), "/")
 	switch {
-	case kindOf[R]() == KindNode:
+	case !kindOf[R]().child():
 		id = parent
 	case !both:
 		id = key[strings.LastIndexByte(key, '/')+1:]

@@ -27,7 +27,10 @@ var (
 	nameRule  = regexp.MustCompile(`^[A-Za-z0-9._~-]+$`)
 	groupRule = regexp.MustCompile(`^[a-z0-9_.-]*$`)
 	macRule   = regexp.MustCompile(`^[0-9a-f]{2}(:[0-9a-f]{2}){5}$`)
-	traitRule = regexp.MustCompile(`^[A-Z0-9][A-Z0-9_]*$`)
+	// traitRule takes every CUSTOM_ trait and all that has the shape of a standard
+	// one: a name space of os-traits, then its characters. So it takes some that no
+	// release of os-traits knows, and needs no list that has to be kept up.
+	traitRule = regexp.MustCompile(`^(CUSTOM|COMPUTE|HW|MISC|OWNER|STORAGE)_[A-Z0-9_]+$`)
 )
 
 // reserved are the words that stand in a path where a name could stand.
@@ -81,7 +84,7 @@ func (p *problems) name(kind Kind, value string) {
 		p.add("name", "use only letters, digits and the characters - . _ ~")
 	case value == "." || value == "..":
 		p.add("name", "may not be %q, which means something else in a path", value)
-	case IsUUID(value):
+	case uuid.Validate(value) == nil: // also without hyphens, as in Ironic
 		p.add("name", "may not look like a uuid")
 	case slices.Contains(reserved[kind], value):
 		p.add("name", "%q is a reserved word of the API; choose another", value)
@@ -150,6 +153,11 @@ func canonicalUUID(text string) string {
 	}
 	return u.String()
 }
+
+// isTrait says whether the text can be a trait of a node.
+//
+// Ironic: api/controllers/v1/utils.py, TRAITS_SCHEMA.
+func isTrait(text string) bool { return len(text) <= maxText && traitRule.MatchString(text) }
 
 // normalUUID brings a uuid to lower case and leaves other text to Validate.
 func normalUUID[S ~string](text *S) {

@@ -48,6 +48,7 @@ func TestNodeRules(t *testing.T) {
 		{"name with a space", func(n *Node) { n.Name = "a b" }, "name"},
 		{"name in unicode", func(n *Node) { n.Name = "nöde" }, "name"},
 		{"name like a uuid", func(n *Node) { n.Name = uuid.NewString() }, "name"},
+		{"name like a uuid without hyphens", func(n *Node) { n.Name = "1be26c0b03f24d2eae87c02d7f33c123" }, "name"},
 		{"reserved name", func(n *Node) { n.Name = "detail" }, "name"},
 		{"dots", func(n *Node) { n.Name = ".." }, "name"},
 		{"long name", func(n *Node) { n.Name = strings.Repeat("a", 256) }, "name"},

@@ -39,7 +39,7 @@ type WatchEvent struct {
 	Revision int64
 }
 
-// Watch tells every change of every record of all nodes, in order, starting
+// Watch tells every change of every node and of what belongs to one, in order, starting
 // with those at revision from. From 0 it begins with WatchReset, one WatchPut
 // for each record and WatchSynced, and goes on from there; it does the same
 // in the middle when a compaction has taken away what it still had to tell.
@@ -110,12 +110,12 @@ func (w *watch) run(ctx context.Context) error {
 	return nil
 }
 
-// event tells one event of the stream; keys that are no record's are passed
-// over.
+// event tells one event of the stream; keys that are not of a node or of what
+// belongs to one are passed over.
 func (w *watch) event(e *clientv3.Event) {
 	key := string(e.Kv.Key)
 	kind, parent, uuid, ok := w.store.keys.parse(key)
-	if !ok {
+	if !ok || !kind.child() && kind != KindNode {
 		return
 	}
 	out := WatchEvent{Type: WatchDelete, Key: key, Kind: kind, Node: parent, UUID: uuid, Revision: e.Kv.ModRevision}
