@@ -13,7 +13,7 @@ func builtin(c FakeConfig) (Kit, error) {
 		Deploy:     map[string]Deploy{fakeName: fakeDeploy{f}, noop: noopDeploy{}},
 		Firmware:   map[string]Firmware{fakeName: fakeFirmware{f}, "no-firmware": noFirmware{}},
 		Inspect:    map[string]Inspect{fakeName: fakeInspect{f}, "no-inspect": noInspect{}},
-		Management: map[string]Management{fakeName: fakeManagement{fake: f}, noop: noopManagement{}},
+		Management: map[string]Management{fakeName: fakeManagement{f}, noop: noopManagement{}},
 		Network:    map[string]Network{noop: noopNetwork{}},
 		Power:      map[string]Power{fakeName: fakePower{f}},
 		RAID:       map[string]RAID{fakeName: fakeRAID{f}, "no-raid": noRAID{}},

@@ -28,6 +28,20 @@ type Composition struct {
 // [IncompatibleInterfaceError] or [NoValidDefaultError] for the first thing
 // that does not fit. Ironic: build_driver_for_task.
 func (r *Registry) Compose(n *node.Node) (*Composition, error) {
+	recipe, plain := recipeOf(n)
+	if plain {
+		if c := r.made.find(recipe); c != nil {
+			return c, nil
+		}
+	}
+	c, err := r.compose(n)
+	if err == nil && plain {
+		r.made.keep(recipe, c)
+	}
+	return c, err
+}
+
+func (r *Registry) compose(n *node.Node) (*Composition, error) {
 	t, err := r.hardwareType(n.Driver)
 	if err != nil {
 		return nil, err

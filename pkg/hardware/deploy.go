@@ -39,8 +39,9 @@ type Deploy interface {
 	// TearDownService undoes PrepareService.
 	TearDownService(ctx context.Context, n *node.Node) error
 	// Heartbeat handles a call of the agent that runs on the machine and listens
-	// at callback.
-	Heartbeat(ctx context.Context, n *node.Node, callback string, agentVersion string) error
+	// at callback. When the outcome is Waiting, the agent is not finished with
+	// what it was asked to do, and calls again.
+	Heartbeat(ctx context.Context, n *node.Node, callback string, agentVersion string) (Outcome, error)
 }
 
 // BoundDeployReader is a [DeployReader] bound to a node, behind a [Gate].
@@ -98,8 +99,8 @@ func (b BoundDeploy) TearDownService(ctx context.Context) error {
 }
 
 // Heartbeat is [Deploy.Heartbeat] on the node.
-func (b BoundDeploy) Heartbeat(ctx context.Context, callback string, agentVersion string) error {
-	return act(ctx, b.w, "Heartbeat", func(i Deploy, ctx context.Context, n *node.Node) error {
+func (b BoundDeploy) Heartbeat(ctx context.Context, callback string, agentVersion string) (Outcome, error) {
+	return obtain(ctx, b.w, "Heartbeat", func(i Deploy, ctx context.Context, n *node.Node) (Outcome, error) {
 		return i.Heartbeat(ctx, n, callback, agentVersion)
 	})
 }

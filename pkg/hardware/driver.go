@@ -99,8 +99,13 @@ type Driver struct {
 // that was composed, or a later copy of it with the same interfaces; its
 // record is what the calls read and change. A nil gate refuses every call.
 func (c *Composition) Driver(n *node.Node, g Gate) *Driver {
+	d := c.bind(n, g)
+	return &d
+}
+
+func (c *Composition) bind(n *node.Node, g Gate) Driver {
 	b, p := binding{n, g}, c.parts
-	return &Driver{
+	return Driver{
 		BIOS:       bindBIOS(b, p.bios),
 		Boot:       bindBoot(b, p.boot),
 		Console:    bindConsole(b, p.console),
@@ -121,7 +126,7 @@ func (c *Composition) Driver(n *node.Node, g Gate) *Driver {
 
 // Reader binds the part that only reads, as Driver does the whole.
 func (c *Composition) Reader(n *node.Node, g Gate) *Reader {
-	d := c.Driver(n, g)
+	d := c.bind(n, g)
 	return &Reader{
 		BIOS:       d.BIOS.BoundBIOSReader,
 		Boot:       d.Boot.BoundBootReader,

@@ -92,6 +92,9 @@ func (f *fake) do(ctx context.Context, n *node.Node, c fakeCall) error {
 	if err != nil {
 		return err
 	}
+	if _, err := readWaits(n.DriverInfo[WaitsKey]); err != nil {
+		return err
+	}
 	switch met.Mode {
 	case faultFail:
 		return &FaultError{Call: c.String(), Message: met.Message}

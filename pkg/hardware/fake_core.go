@@ -15,6 +15,14 @@ func (p fakePower) Validate(ctx context.Context, n *node.Node) error {
 	return p.glance(ctx, n, InterfacePower, "Validate")
 }
 
+// Properties tells what all fakes read.
+func (p fakePower) Properties() map[string]string {
+	return map[string]string{
+		FaultKey: "Faults to meet, a list of objects with mode (fail, hang, flap or late), on, times, message and after.",
+		WaitsKey: "Calls and steps to be left to the machine, a list of texts such as deploy.deploy or inspect.Inspect.",
+	}
+}
+
 func (p fakePower) Get(ctx context.Context, n *node.Node) (node.PowerState, error) {
 	state := n.PowerState
 	err := p.do(ctx, n, fakeCall{
@@ -100,7 +108,8 @@ func (b fakeBoot) CleanUpInstance(ctx context.Context, n *node.Node) error {
 	return b.write(ctx, n, InterfaceBoot, "CleanUpInstance")
 }
 
-// fakeDeploy does everything at once; nothing waits for an agent.
+// fakeDeploy does everything at once; nothing waits for an agent but what
+// [WaitsKey] tells to.
 type fakeDeploy struct{ *fake }
 
 func (d fakeDeploy) Validate(ctx context.Context, n *node.Node) error {
@@ -112,7 +121,7 @@ func (d fakeDeploy) Prepare(ctx context.Context, n *node.Node) error {
 }
 
 func (d fakeDeploy) TearDown(ctx context.Context, n *node.Node) (Outcome, error) {
-	return Done, d.write(ctx, n, InterfaceDeploy, "TearDown")
+	return outcome(n, InterfaceDeploy, "TearDown", d.write(ctx, n, InterfaceDeploy, "TearDown"))
 }
 
 func (d fakeDeploy) CleanUp(ctx context.Context, n *node.Node) error {
@@ -124,7 +133,7 @@ func (d fakeDeploy) TakeOver(ctx context.Context, n *node.Node) error {
 }
 
 func (d fakeDeploy) PrepareCleaning(ctx context.Context, n *node.Node) (Outcome, error) {
-	return Done, d.glance(ctx, n, InterfaceDeploy, "PrepareCleaning")
+	return outcome(n, InterfaceDeploy, "PrepareCleaning", d.glance(ctx, n, InterfaceDeploy, "PrepareCleaning"))
 }
 
 func (d fakeDeploy) TearDownCleaning(ctx context.Context, n *node.Node) error {
@@ -132,17 +141,17 @@ func (d fakeDeploy) TearDownCleaning(ctx context.Context, n *node.Node) error {
 }
 
 func (d fakeDeploy) PrepareService(ctx context.Context, n *node.Node) (Outcome, error) {
-	return Done, d.glance(ctx, n, InterfaceDeploy, "PrepareService")
+	return outcome(n, InterfaceDeploy, "PrepareService", d.glance(ctx, n, InterfaceDeploy, "PrepareService"))
 }
 
 func (d fakeDeploy) TearDownService(ctx context.Context, n *node.Node) error {
 	return d.glance(ctx, n, InterfaceDeploy, "TearDownService")
 }
 
-// Heartbeat does nothing with the agent's call. Ironic: DeployInterface, which
-// logs a warning.
-func (d fakeDeploy) Heartbeat(ctx context.Context, n *node.Node, _, _ string) error {
-	return d.glance(ctx, n, InterfaceDeploy, "Heartbeat")
+// Heartbeat takes a call for the end of what the agent did, whom there is not.
+// (Ironic's does nothing but log a warning, so that nothing that waits can go on.)
+func (d fakeDeploy) Heartbeat(ctx context.Context, n *node.Node, _, _ string) (Outcome, error) {
+	return outcome(n, InterfaceDeploy, "Heartbeat", d.glance(ctx, n, InterfaceDeploy, "Heartbeat"))
 }
 
 func (d fakeDeploy) offers() []offer { return []offer{{Step: deployStep()}} }
@@ -156,5 +165,5 @@ func (d fakeDeploy) RunStep(ctx context.Context, n *node.Node, s Step) (Outcome,
 }
 
 func deployStep() Step {
-	return Step{Interface: InterfaceDeploy, Name: "deploy", Priority: 100, Kind: DeployStep, Rerunnable: true}
+	return Step{Interface: InterfaceDeploy, Name: "deploy", Priority: 100, Kind: DeployStep, Abortable: true, Rerunnable: true}
 }

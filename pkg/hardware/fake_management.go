@@ -4,76 +4,23 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/conductor-metal/conductor/pkg/node"
 )
 
-// plainManagement is a machine without the abilities that Ironic's
-// ManagementInterface does not demand. It names them as Ironic does.
-type plainManagement struct{}
-
-func lacks(n *node.Node, what string) error {
-	return &UnsupportedError{Driver: n.Driver, Extension: what}
-}
-
-func (plainManagement) SupportedBootModes(_ context.Context, n *node.Node) ([]string, error) {
-	return nil, lacks(n, "get_supported_boot_modes")
-}
-
-func (plainManagement) BootMode(_ context.Context, n *node.Node) (string, error) {
-	return "", lacks(n, "get_boot_mode")
-}
-
-func (plainManagement) SecureBoot(_ context.Context, n *node.Node) (bool, error) {
-	return false, lacks(n, "get_secure_boot_state")
-}
-
-func (plainManagement) Sensors(_ context.Context, n *node.Node) (map[string]any, error) {
-	return nil, lacks(n, "get_sensors_data")
-}
-
-func (plainManagement) SupportedIndicators(_ context.Context, n *node.Node, _ string) (map[string]map[string]Indicator, error) {
-	return nil, lacks(n, "get_supported_indicators")
-}
-
-func (plainManagement) Indicator(_ context.Context, n *node.Node, _, _ string) (IndicatorState, error) {
-	return "", lacks(n, "get_indicator_state")
-}
-
-func (plainManagement) SetBootMode(_ context.Context, n *node.Node, _ string) error {
-	return lacks(n, "set_boot_mode")
-}
-
-func (plainManagement) SetSecureBoot(_ context.Context, n *node.Node, _ bool) error {
-	return lacks(n, "set_secure_boot_state")
-}
-
-func (plainManagement) SetIndicator(_ context.Context, n *node.Node, _, _ string, _ IndicatorState) error {
-	return lacks(n, "set_indicator_state")
-}
-
-func (plainManagement) InjectNMI(_ context.Context, n *node.Node) error {
-	return lacks(n, "inject_nmi")
-}
-
-func (plainManagement) AttachVirtualMedia(_ context.Context, n *node.Node, _, _ string) error {
-	return lacks(n, "attach_virtual_media")
-}
-
-func (plainManagement) DetachVirtualMedia(_ context.Context, n *node.Node, _ []string) error {
-	return lacks(n, "detach_virtual_media")
-}
-
-// fakeManagement knows the boot device pxe and two indicators that are always
-// on.
-type fakeManagement struct {
-	plainManagement
-	*fake
-}
+// fakeManagement is a machine that is set up as it is told, and otherwise knows
+// what Ironic's FakeManagement does: the boot device pxe and two indicators,
+// which are on. Ironic's forgets what it is told, and knows neither boot modes
+// nor secure boot, virtual media or the interrupt.
+type fakeManagement struct{ *fake }
 
 func (m fakeManagement) Validate(ctx context.Context, n *node.Node) error {
 	return m.glance(ctx, n, InterfaceManagement, "Validate")
+}
+
+// set sends a command that changes how the machine is set up.
+func (m fakeManagement) set(ctx context.Context, n *node.Node, method string, act func()) error {
+	return m.do(ctx, n, fakeCall{Call: Call{Interface: InterfaceManagement, Method: method, Writes: true}, act: act})
 }
 
 func (m fakeManagement) SupportedBootDevices(ctx context.Context, n *node.Node) ([]string, error) {
@@ -81,21 +28,52 @@ func (m fakeManagement) SupportedBootDevices(ctx context.Context, n *node.Node) 
 }
 
 func (m fakeManagement) BootDevice(ctx context.Context, n *node.Node) (BootDevice, error) {
-	return BootDevice{Device: BootPXE}, m.read(ctx, n, InterfaceManagement, "BootDevice")
+	if err := m.read(ctx, n, InterfaceManagement, "BootDevice"); err != nil {
+		return BootDevice{}, err
+	}
+	d := BootDevice{Device: BootPXE}
+	if kept := fakeSetup(n).object("boot_device"); kept != nil {
+		d.Device, _ = kept["device"].(string)
+		d.Persistent, _ = kept["persistent"].(bool)
+	}
+	return d, nil
 }
 
 func (m fakeManagement) SetBootDevice(ctx context.Context, n *node.Node, d BootDevice) error {
 	if err := oneOf(d, BootPXE); err != nil {
 		return err
 	}
-	return m.write(ctx, n, InterfaceManagement, "SetBootDevice")
+	return m.set(ctx, n, "SetBootDevice", func() {
+		keepSetup(n, "boot_device", setup{"device": d.Device, "persistent": d.Persistent})
+	})
 }
 
-func oneOf(d BootDevice, supported ...string) error {
-	if !slices.Contains(supported, d.Device) {
-		return fmt.Errorf("%w: boot device %q, supported: %s", ErrInvalidParameter, d.Device, strings.Join(supported, ", "))
+func (m fakeManagement) SupportedBootModes(ctx context.Context, n *node.Node) ([]string, error) {
+	return []string{BootModeBIOS, BootModeUEFI}, m.glance(ctx, n, InterfaceManagement, "SupportedBootModes")
+}
+
+// BootMode takes the record for the machine: a node that never was set to a
+// mode has none that is known.
+func (m fakeManagement) BootMode(ctx context.Context, n *node.Node) (string, error) {
+	err := m.read(ctx, n, InterfaceManagement, "BootMode")
+	return n.BootMode, err
+}
+
+func (m fakeManagement) SetBootMode(ctx context.Context, n *node.Node, mode string) error {
+	if mode != BootModeBIOS && mode != BootModeUEFI {
+		return fmt.Errorf("%w: boot mode %q, supported: %s, %s", ErrInvalidParameter, mode, BootModeBIOS, BootModeUEFI)
 	}
-	return nil
+	return m.set(ctx, n, "SetBootMode", func() { n.BootMode = mode })
+}
+
+// SecureBoot takes the record for the machine, and unknown for off.
+func (m fakeManagement) SecureBoot(ctx context.Context, n *node.Node) (bool, error) {
+	err := m.read(ctx, n, InterfaceManagement, "SecureBoot")
+	return n.SecureBoot != nil && *n.SecureBoot, err
+}
+
+func (m fakeManagement) SetSecureBoot(ctx context.Context, n *node.Node, on bool) error {
+	return m.set(ctx, n, "SetSecureBoot", func() { n.SecureBoot = &on })
 }
 
 func (m fakeManagement) Sensors(ctx context.Context, n *node.Node) (map[string]any, error) {
@@ -122,30 +100,45 @@ func fakeIndicators(component string) map[string]map[string]Indicator {
 	return all
 }
 
+func fakeIndicator(component, name string) (Indicator, error) {
+	i, ok := fakeIndicators("")[component][name]
+	if !ok {
+		return i, fmt.Errorf("%w: no indicator %q of component %q", ErrInvalidParameter, name, component)
+	}
+	return i, nil
+}
+
 func (m fakeManagement) Indicator(ctx context.Context, n *node.Node, component, name string) (IndicatorState, error) {
 	if err := m.read(ctx, n, InterfaceManagement, "Indicator"); err != nil {
 		return "", err
 	}
-	if _, ok := fakeIndicators("")[component][name]; !ok {
-		return "", fmt.Errorf("%w: no indicator %q of component %q", ErrInvalidParameter, name, component)
+	if _, err := fakeIndicator(component, name); err != nil {
+		return "", err
+	}
+	if kept, ok := fakeSetup(n).object("indicators")[component+"/"+name].(string); ok {
+		return IndicatorState(kept), nil
 	}
 	return IndicatorOn, nil
 }
 
-// noopManagement leaves the boot order as it was set up by hand, first pxe,
-// then the disk. Ironic: NoopManagement.
-type noopManagement struct{ plainManagement }
-
-func (noopManagement) Validate(context.Context, *node.Node) error { return nil }
-
-func (noopManagement) SupportedBootDevices(context.Context, *node.Node) ([]string, error) {
-	return []string{BootPXE, BootDisk}, nil
+func (m fakeManagement) SetIndicator(ctx context.Context, n *node.Node, component, name string, to IndicatorState) error {
+	i, err := fakeIndicator(component, name)
+	switch {
+	case err != nil:
+		return err
+	case i.ReadOnly:
+		return fmt.Errorf("%w: indicator %q of component %q cannot be set", ErrInvalidParameter, name, component)
+	case !slices.Contains(i.States, to):
+		return fmt.Errorf("%w: indicator state %q, supported: %v", ErrInvalidParameter, to, i.States)
+	}
+	return m.set(ctx, n, "SetIndicator", func() {
+		all := fakeSetup(n).object("indicators").clone()
+		all[component+"/"+name] = string(to)
+		keepSetup(n, "indicators", all)
+	})
 }
 
-func (noopManagement) BootDevice(context.Context, *node.Node) (BootDevice, error) {
-	return BootDevice{Device: BootPXE, Persistent: true}, nil
-}
-
-func (noopManagement) SetBootDevice(_ context.Context, _ *node.Node, d BootDevice) error {
-	return oneOf(d, BootPXE, BootDisk)
+// InjectNMI reaches the machine and leaves the record alone.
+func (m fakeManagement) InjectNMI(ctx context.Context, n *node.Node) error {
+	return m.write(ctx, n, InterfaceManagement, "InjectNMI")
 }

@@ -2,7 +2,6 @@ package hardware
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/conductor-metal/conductor/pkg/node"
 )
@@ -22,17 +21,17 @@ func (b fakeBIOS) Validate(ctx context.Context, n *node.Node) error {
 // Apply replaces all settings. Ironic: FakeBIOS.apply_configuration, which
 // deletes those that are not named.
 func (b fakeBIOS) Apply(ctx context.Context, n *node.Node, settings map[string]string) (Outcome, error) {
-	return Done, b.do(ctx, n, fakeCall{
+	return outcome(n, InterfaceBIOS, "Apply", b.do(ctx, n, fakeCall{
 		Call: Call{Interface: InterfaceBIOS, Method: "Apply", Writes: true},
 		act:  func() { keepSettings(n, settings) },
-	})
+	}))
 }
 
 func (b fakeBIOS) FactoryReset(ctx context.Context, n *node.Node) (Outcome, error) {
-	return Done, b.do(ctx, n, fakeCall{
+	return outcome(n, InterfaceBIOS, "FactoryReset", b.do(ctx, n, fakeCall{
 		Call: Call{Interface: InterfaceBIOS, Method: "FactoryReset", Writes: true},
 		act:  func() { keepSettings(n, nil) },
-	})
+	}))
 }
 
 func (b fakeBIOS) Cache(ctx context.Context, n *node.Node) error {
@@ -106,60 +105,15 @@ func (c fakeConsole) Stop(ctx context.Context, n *node.Node) error {
 	return c.write(ctx, n, InterfaceConsole, "Stop")
 }
 
-type fakeFirmware struct{ *fake }
-
-func (f fakeFirmware) Validate(ctx context.Context, n *node.Node) error {
-	return f.glance(ctx, n, InterfaceFirmware, "Validate")
-}
-
-func (f fakeFirmware) Update(ctx context.Context, n *node.Node, _ []FirmwareUpdate) (Outcome, error) {
-	return Done, f.write(ctx, n, InterfaceFirmware, "Update")
-}
-
-func (f fakeFirmware) Cache(ctx context.Context, n *node.Node) error {
-	return f.write(ctx, n, InterfaceFirmware, "Cache")
-}
-
-func (f fakeFirmware) offers() []offer {
-	return []offer{{Step: Step{
-		Interface: InterfaceFirmware, Name: "update", Kind: CleanStep, Rerunnable: true,
-		ArgsInfo: map[string]ArgInfo{
-			"settings": {Description: "A list of objects, each with the component and the url of a firmware.", Required: true},
-		},
-	}}}
-}
-
-func (f fakeFirmware) Steps(_ context.Context, _ *node.Node, kind StepKind) ([]Step, error) {
-	return offered(f.offers(), kind), nil
-}
-
-func (f fakeFirmware) RunStep(ctx context.Context, n *node.Node, s Step) (Outcome, error) {
-	return f.runOffer(ctx, n, f.offers(), s)
-}
-
-type fakeInspect struct{ *fake }
-
-func (i fakeInspect) Validate(ctx context.Context, n *node.Node) error {
-	return i.glance(ctx, n, InterfaceInspect, "Validate")
-}
-
-func (i fakeInspect) Inspect(ctx context.Context, n *node.Node) (Outcome, error) {
-	return Done, i.write(ctx, n, InterfaceInspect, "Inspect")
-}
-
-// Abort is not supported, as nothing waits. Ironic: InspectInterface.abort.
-func (i fakeInspect) Abort(_ context.Context, n *node.Node) error { return lacks(n, "abort") }
-
 type fakeRAID struct{ *fake }
 
 func (r fakeRAID) Validate(ctx context.Context, n *node.Node) error {
 	return r.glance(ctx, n, InterfaceRAID, "Validate")
 }
 
-// ValidateConfig asks only for a list of logical disks.
 func (r fakeRAID) ValidateConfig(ctx context.Context, n *node.Node, config map[string]any) error {
-	if _, ok := config["logical_disks"].([]any); !ok {
-		return fmt.Errorf("%w: logical_disks must be a list", ErrInvalidParameter)
+	if err := CheckRAIDConfig(config); err != nil {
+		return err
 	}
 	return r.glance(ctx, n, InterfaceRAID, "ValidateConfig")
 }
@@ -168,24 +122,12 @@ func (r fakeRAID) LogicalDiskProperties(ctx context.Context, n *node.Node) (map[
 	return logicalDisk(), r.glance(ctx, n, InterfaceRAID, "LogicalDiskProperties")
 }
 
-func logicalDisk() map[string]string {
-	return map[string]string{
-		"size_gb":        "The size in GiB, or MAX for all that is left. Required.",
-		"raid_level":     "The level: JBOD, 0, 1, 2, 5, 6, 1+0, 5+0 or 6+0. Required.",
-		"is_root_volume": "Whether the disk is the root device. At most one is.",
-		"volume_name":    "The name of the disk, unique on the node.",
-		"disk_type":      "The type of the physical disks: hdd or ssd.",
-		"controller":     "The controller to use.",
-		"physical_disks": "The physical disks to use.",
-	}
-}
-
 func (r fakeRAID) Create(ctx context.Context, n *node.Node, _, _ bool) (Outcome, error) {
-	return Done, r.write(ctx, n, InterfaceRAID, "Create")
+	return outcome(n, InterfaceRAID, "Create", r.write(ctx, n, InterfaceRAID, "Create"))
 }
 
 func (r fakeRAID) Delete(ctx context.Context, n *node.Node) (Outcome, error) {
-	return Done, r.write(ctx, n, InterfaceRAID, "Delete")
+	return outcome(n, InterfaceRAID, "Delete", r.write(ctx, n, InterfaceRAID, "Delete"))
 }
 
 type fakeRescue struct{ *fake }
@@ -195,11 +137,11 @@ func (r fakeRescue) Validate(ctx context.Context, n *node.Node) error {
 }
 
 func (r fakeRescue) Rescue(ctx context.Context, n *node.Node) (Outcome, error) {
-	return Done, r.write(ctx, n, InterfaceRescue, "Rescue")
+	return outcome(n, InterfaceRescue, "Rescue", r.write(ctx, n, InterfaceRescue, "Rescue"))
 }
 
 func (r fakeRescue) Unrescue(ctx context.Context, n *node.Node) (Outcome, error) {
-	return Done, r.write(ctx, n, InterfaceRescue, "Unrescue")
+	return outcome(n, InterfaceRescue, "Unrescue", r.write(ctx, n, InterfaceRescue, "Unrescue"))
 }
 
 func (r fakeRescue) CleanUp(ctx context.Context, n *node.Node) error {

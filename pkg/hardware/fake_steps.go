@@ -58,7 +58,7 @@ func (f *fake) runOffer(ctx context.Context, n *node.Node, all []offer, s Step) 
 	if err == nil && o.waits {
 		return Waiting, nil
 	}
-	return Done, err
+	return outcome(n, s.Interface, s.Name, err)
 }
 
 // pairs reads a list of objects with a name and a value.

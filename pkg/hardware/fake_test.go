@@ -46,10 +46,13 @@ func TestFakeBehaves(t *testing.T) {
 		{"deploy.TearDownCleaning", d.Deploy.TearDownCleaning(ctx), nil},
 		{"deploy.PrepareService", pair(d.Deploy.PrepareService(ctx)), pair(Done, nil)},
 		{"deploy.TearDownService", d.Deploy.TearDownService(ctx), nil},
-		{"deploy.Heartbeat", d.Deploy.Heartbeat(ctx, "http://192.0.2.1", "9"), nil},
+		{"deploy.Heartbeat", pair(d.Deploy.Heartbeat(ctx, "http://192.0.2.1", "9")), pair(Done, nil)},
 		{"management.SupportedBootDevices", pair(d.Management.SupportedBootDevices(ctx)), pair([]string{"pxe"}, nil)},
 		{"management.BootDevice", pair(d.Management.BootDevice(ctx)), pair(BootDevice{Device: "pxe"}, nil)},
-		{"management.SetBootDevice", d.Management.SetBootDevice(ctx, BootDevice{"pxe", true}), nil},
+		{"management.SupportedBootModes", pair(d.Management.SupportedBootModes(ctx)), pair([]string{"bios", "uefi"}, nil)},
+		{"management.BootMode", pair(d.Management.BootMode(ctx)), pair("", nil)},
+		{"management.SecureBoot", pair(d.Management.SecureBoot(ctx)), pair(false, nil)},
+		{"management.InjectNMI", d.Management.InjectNMI(ctx), nil},
 		{"management.Sensors", pair(d.Management.Sensors(ctx)), pair(map[string]any{}, nil)},
 		{"management.SupportedIndicators", pair(d.Management.SupportedIndicators(ctx, "chassis")), pair(
 			map[string]map[string]Indicator{"chassis": {"led-0": {true, []IndicatorState{"OFF", "ON"}}}}, nil)},
@@ -57,13 +60,10 @@ func TestFakeBehaves(t *testing.T) {
 		{"network.VIFs", pair(d.Network.VIFs(ctx)), pair([]VIF(nil), nil)},
 		{"network.Join", d.Network.Join(ctx, CleaningNetwork), nil},
 		{"network.Leave", d.Network.Leave(ctx, CleaningNetwork), nil},
-		{"inspect.Inspect", pair(d.Inspect.Inspect(ctx)), pair(Done, nil)},
 		{"raid.Create", pair(d.RAID.Create(ctx, true, true)), pair(Done, nil)},
 		{"raid.Delete", pair(d.RAID.Delete(ctx)), pair(Done, nil)},
-		{"raid.ValidateConfig", d.RAID.ValidateConfig(ctx, map[string]any{"logical_disks": []any{}}), nil},
+		{"raid.ValidateConfig", d.RAID.ValidateConfig(ctx, oneDisk), nil},
 		{"bios.Cache", d.BIOS.Cache(ctx), nil},
-		{"firmware.Update", pair(d.Firmware.Update(ctx, nil)), pair(Done, nil)},
-		{"firmware.Cache", d.Firmware.Cache(ctx), nil},
 		{"rescue.Rescue", pair(d.Rescue.Rescue(ctx)), pair(Done, nil)},
 		{"rescue.Unrescue", pair(d.Rescue.Unrescue(ctx)), pair(Done, nil)},
 		{"rescue.CleanUp", d.Rescue.CleanUp(ctx), nil},
@@ -102,12 +102,12 @@ func TestFakeRefuses(t *testing.T) {
 		"power.Set nothing":             {d.Power.Set(ctx, ""), ErrInvalidParameter},
 		"management.SetBootDevice disk": {d.Management.SetBootDevice(ctx, BootDevice{Device: "disk"}), ErrInvalidParameter},
 		"management.Indicator":          {second(d.Management.Indicator(ctx, "chassis", "led")), ErrInvalidParameter},
-		"management.SetIndicator":       {d.Management.SetIndicator(ctx, "system", "led", IndicatorOff), ErrUnsupported},
-		"management.SetBootMode":        {d.Management.SetBootMode(ctx, "uefi"), ErrUnsupported},
-		"management.BootMode":           {second(d.Management.BootMode(ctx)), ErrUnsupported},
-		"management.SecureBoot":         {second(d.Management.SecureBoot(ctx)), ErrUnsupported},
-		"management.InjectNMI":          {d.Management.InjectNMI(ctx), ErrUnsupported},
-		"management.AttachVirtualMedia": {d.Management.AttachVirtualMedia(ctx, "cdrom", "http://192.0.2.1"), ErrUnsupported},
+		"management.SetIndicator":       {d.Management.SetIndicator(ctx, "system", "led", "PINK"), ErrInvalidParameter},
+		"management.SetIndicator, none": {d.Management.SetIndicator(ctx, "system", "led-0", IndicatorOff), ErrInvalidParameter},
+		"management.SetIndicator, fix":  {d.Management.SetIndicator(ctx, "chassis", "led-0", IndicatorOff), ErrInvalidParameter},
+		"management.SetBootMode":        {d.Management.SetBootMode(ctx, "punch cards"), ErrInvalidParameter},
+		"management.AttachVirtualMedia": {d.Management.AttachVirtualMedia(ctx, "tape", "http://192.0.2.1"), ErrInvalidParameter},
+		"management.DetachVirtualMedia": {d.Management.DetachVirtualMedia(ctx, []string{"cdrom", "tape"}), ErrInvalidParameter},
 		"inspect.Abort":                 {d.Inspect.Abort(ctx), ErrUnsupported},
 		"raid.ValidateConfig":           {d.RAID.ValidateConfig(ctx, nil), ErrInvalidParameter},
 		"vendor.Validate without bar":   {d.Vendor.Validate(ctx, vendorCall("second_method", "")), ErrMissingParameter},
@@ -249,7 +249,7 @@ func TestFakesHeedTheContext(t *testing.T) {
 		boundMethods(t, d, func(field reflect.StructField, m reflect.Method, bound reflect.Value) {
 			ctx, cancel := context.WithCancelCause(t.Context())
 			got := make(chan error, 1)
-			go func() { got <- lastError(bound.Call(goodArgs(ctx, bound))) }()
+			go func() { got <- lastError(bound.Call(goodArgs(ctx, m.Name, bound))) }()
 			synctest.Wait()
 			cancel(why)
 			err := <-got
@@ -263,10 +263,26 @@ func TestFakesHeedTheContext(t *testing.T) {
 	})
 }
 
+// goodTexts are the texts that a method takes.
+var goodTexts = map[string][]string{
+	"SetBootMode":        {"uefi"},
+	"SetIndicator":       {"system", "led", "OFF"},
+	"AttachVirtualMedia": {"cdrom", "http://192.0.2.1/a.iso"},
+}
+
+// oneDisk is a RAID configuration.
+var oneDisk = map[string]any{"logical_disks": []any{map[string]any{"size_gb": 100, "raid_level": "1"}}}
+
 // goodArgs returns arguments that the fakes accept.
-func goodArgs(ctx context.Context, bound reflect.Value) []reflect.Value {
+func goodArgs(ctx context.Context, method string, bound reflect.Value) []reflect.Value {
 	args := zeroArgs(ctx, bound)
+	texts := goodTexts[method]
 	for i := range args {
+		if args[i].Kind() == reflect.String && len(texts) > 0 {
+			args[i] = reflect.ValueOf(texts[0]).Convert(args[i].Type())
+			texts = texts[1:]
+			continue
+		}
 		switch args[i].Interface().(type) {
 		case node.PowerState:
 			args[i] = reflect.ValueOf(node.PowerOn)
@@ -275,7 +291,7 @@ func goodArgs(ctx context.Context, bound reflect.Value) []reflect.Value {
 		case VendorCall:
 			args[i] = reflect.ValueOf(vendorCall("fourth_method_shared_lock", "x"))
 		case map[string]any:
-			args[i] = reflect.ValueOf(map[string]any{"logical_disks": []any{}})
+			args[i] = reflect.ValueOf(oneDisk)
 		}
 	}
 	return args

@@ -3,7 +3,6 @@ package hardware
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/conductor-metal/conductor/pkg/node"
 )
@@ -35,7 +34,7 @@ func (v fakeVendor) Properties() map[string]string {
 }
 
 func (v fakeVendor) Validate(ctx context.Context, n *node.Node, c VendorCall) error {
-	m, err := findVendorMethod(fakeVendorMethods(), c)
+	m, err := FindVendorMethod(fakeVendorMethods(), c)
 	if err != nil {
 		return err
 	}
@@ -46,24 +45,12 @@ func (v fakeVendor) Validate(ctx context.Context, n *node.Node, c VendorCall) er
 	return v.glance(ctx, n, InterfaceVendor, "Validate")
 }
 
-// findVendorMethod returns the method that a call means.
-func findVendorMethod(methods []VendorMethod, c VendorCall) (VendorMethod, error) {
-	i := slices.IndexFunc(methods, func(m VendorMethod) bool { return m.Name == c.Method })
-	if i < 0 {
-		return VendorMethod{}, fmt.Errorf("%w: no vendor method %q", ErrInvalidParameter, c.Method)
-	}
-	if c.HTTPMethod != "" && !slices.Contains(methods[i].HTTPMethods, c.HTTPMethod) {
-		return VendorMethod{}, fmt.Errorf("%w: vendor method %s does not take %s", ErrInvalidParameter, c.Method, c.HTTPMethod)
-	}
-	return methods[i], nil
-}
-
 func (v fakeVendor) Methods(ctx context.Context, n *node.Node) ([]VendorMethod, error) {
 	return fakeVendorMethods(), v.glance(ctx, n, InterfaceVendor, "Methods")
 }
 
 func (v fakeVendor) Query(ctx context.Context, n *node.Node, c VendorCall) (any, error) {
-	m, err := findVendorMethod(fakeVendorMethods(), c)
+	m, err := FindVendorMethod(fakeVendorMethods(), c)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +61,7 @@ func (v fakeVendor) Query(ctx context.Context, n *node.Node, c VendorCall) (any,
 }
 
 func (v fakeVendor) Call(ctx context.Context, n *node.Node, c VendorCall) (any, error) {
-	m, err := findVendorMethod(fakeVendorMethods(), c)
+	m, err := FindVendorMethod(fakeVendorMethods(), c)
 	if err != nil {
 		return nil, err
 	}
@@ -92,9 +79,9 @@ func (v fakeVendor) run(ctx context.Context, n *node.Node, c VendorCall, m Vendo
 
 func (v fakeVendor) offers() []offer {
 	return []offer{
-		{Step: Step{Interface: InterfaceVendor, Name: logPassthrough, Priority: 1, Kind: CleanStep, Rerunnable: true}},
-		{Step: Step{Interface: InterfaceVendor, Name: logPassthrough, Kind: ServiceStep, Rerunnable: true}},
-		{Step: Step{Interface: InterfaceVendor, Name: "trigger_servicewait", Kind: ServiceStep, Rerunnable: true}, waits: true},
+		{Step: Step{Interface: InterfaceVendor, Name: logPassthrough, Priority: 1, Kind: CleanStep, Abortable: true, Rerunnable: true}},
+		{Step: Step{Interface: InterfaceVendor, Name: logPassthrough, Kind: ServiceStep, Abortable: true, Rerunnable: true}},
+		{Step: Step{Interface: InterfaceVendor, Name: "trigger_servicewait", Kind: ServiceStep, Abortable: true, Rerunnable: true}, waits: true},
 	}
 }
 

@@ -30,6 +30,8 @@ type ManagementReader interface {
 	SupportedIndicators(ctx context.Context, n *node.Node, component string) (map[string]map[string]Indicator, error)
 	// Indicator returns the state of an indicator.
 	Indicator(ctx context.Context, n *node.Node, component string, name string) (IndicatorState, error)
+	// VirtualMedia returns the virtual devices and what is in them.
+	VirtualMedia(ctx context.Context, n *node.Node) ([]VirtualMedia, error)
 }
 
 // Management changes how a machine starts and what it shows. Ironic:
@@ -47,7 +49,8 @@ type Management interface {
 	SetIndicator(ctx context.Context, n *node.Node, component string, name string, to IndicatorState) error
 	// InjectNMI raises a non-maskable interrupt.
 	InjectNMI(ctx context.Context, n *node.Node) error
-	// AttachVirtualMedia inserts an image into a virtual device such as cdrom.
+	// AttachVirtualMedia inserts an image into a virtual device, which is one of
+	// MediaDevices. The machine fetches it from the url.
 	AttachVirtualMedia(ctx context.Context, n *node.Node, device string, url string) error
 	// DetachVirtualMedia ejects the images of the devices; none means all.
 	DetachVirtualMedia(ctx context.Context, n *node.Node, devices []string) error
@@ -62,9 +65,31 @@ type BootDevice struct {
 
 // The boot devices this package knows by name.
 const (
-	BootPXE  = "pxe"
-	BootDisk = "disk"
+	BootPXE    = "pxe"
+	BootDisk   = "disk"
+	BootCDROM  = "cdrom"
+	BootFloppy = "floppy"
 )
+
+// The boot modes.
+const (
+	BootModeBIOS = "bios"
+	BootModeUEFI = "uefi"
+)
+
+// MediaDevices returns the devices that virtual media can be attached to.
+// Ironic: VMEDIA_DEVICES.
+func MediaDevices() []string { return []string{BootDisk, BootCDROM, BootFloppy} }
+
+// VirtualMedia is a virtual device of a machine. Its JSON names are those of
+// Ironic's get_virtual_media.
+type VirtualMedia struct {
+	// Types are what the device can be, such as CD.
+	Types    []string `json:"media_types"`
+	Inserted bool     `json:"inserted"`
+	// Image is the url of what is inserted.
+	Image string `json:"image"`
+}
 
 // IndicatorState is the state of an indicator.
 type IndicatorState string
@@ -139,6 +164,11 @@ func (b BoundManagementReader) Indicator(ctx context.Context, component string, 
 	return ask(ctx, b.r, "Indicator", func(i ManagementReader, ctx context.Context, n *node.Node) (IndicatorState, error) {
 		return i.Indicator(ctx, n, component, name)
 	})
+}
+
+// VirtualMedia is [ManagementReader.VirtualMedia] on the node.
+func (b BoundManagementReader) VirtualMedia(ctx context.Context) ([]VirtualMedia, error) {
+	return ask(ctx, b.r, "VirtualMedia", ManagementReader.VirtualMedia)
 }
 
 // SetBootDevice is [Management.SetBootDevice] on the node.

@@ -19,7 +19,11 @@ func (noopDeploy) PrepareCleaning(context.Context, *node.Node) (Outcome, error) 
 func (noopDeploy) TearDownCleaning(context.Context, *node.Node) error           { return nil }
 func (noopDeploy) PrepareService(context.Context, *node.Node) (Outcome, error)  { return Done, nil }
 func (noopDeploy) TearDownService(context.Context, *node.Node) error            { return nil }
-func (noopDeploy) Heartbeat(context.Context, *node.Node, string, string) error  { return nil }
+
+// Heartbeat takes a call for the end of what the agent did.
+func (noopDeploy) Heartbeat(context.Context, *node.Node, string, string) (Outcome, error) {
+	return Done, nil
+}
 
 func (noopDeploy) Steps(_ context.Context, _ *node.Node, kind StepKind) ([]Step, error) {
 	return offered([]offer{{Step: deployStep()}}, kind), nil

@@ -74,6 +74,7 @@ type Registry struct {
 	kit      Kit
 	enabled  map[string][]string
 	defaults map[string]string
+	made     compositions
 }
 
 // NewRegistry returns the registry c describes. It refuses names it does not

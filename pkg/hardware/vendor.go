@@ -2,6 +2,8 @@ package hardware
 
 import (
 	"context"
+	"fmt"
+	"slices"
 
 	"github.com/conductor-metal/conductor/pkg/node"
 )
@@ -46,6 +48,29 @@ type VendorMethod struct {
 	// Exclusive says that the exclusive lock is needed. Ironic:
 	// require_exclusive_lock, true unless told otherwise.
 	Exclusive bool
+	// Attach says that the result is a file, of type string or []byte, to be
+	// served as it is.
+	Attach bool
+}
+
+// FindVendorMethod returns the method that a call means. A method that is not
+// there, or not to be called in that way, is an [ErrInvalidParameter] that says
+// what there is.
+func FindVendorMethod(methods []VendorMethod, c VendorCall) (VendorMethod, error) {
+	i := slices.IndexFunc(methods, func(m VendorMethod) bool { return m.Name == c.Method })
+	if i < 0 {
+		names := make([]string, len(methods))
+		for i, m := range methods {
+			names[i] = m.Name
+		}
+		return VendorMethod{}, fmt.Errorf("%w: no vendor method %q, there are: %s", ErrInvalidParameter, c.Method, list(names))
+	}
+	m := methods[i]
+	if c.HTTPMethod != "" && !slices.Contains(m.HTTPMethods, c.HTTPMethod) {
+		return VendorMethod{}, fmt.Errorf("%w: vendor method %s does not take %s, but: %s",
+			ErrInvalidParameter, c.Method, c.HTTPMethod, list(m.HTTPMethods))
+	}
+	return m, nil
 }
 
 // BoundVendorReader is a [VendorReader] bound to a node, behind a [Gate].

@@ -43,6 +43,9 @@ type Command struct {
 	// Start is when it was sent, Arrived when it reached the machine, End
 	// when the machine was, or will be, finished with it.
 	Start, Arrived, End time.Time
+	// Sent is when a caller in another process says that it sent it, by its
+	// own clock; zero for the others.
+	Sent time.Time
 	// Refused says that the machine was unplugged and did nothing.
 	Refused bool
 	// Gone is when the caller gave up waiting; zero if it did not.
@@ -69,6 +72,7 @@ type BMC struct {
 	machines map[node.ID]*machine
 	log      []Command
 	latency  Latency
+	varied   func(hardware.Call) Latency
 }
 
 var _ hardware.Machines = (*BMC)(nil)
@@ -92,6 +96,14 @@ func (b *BMC) SetLatency(l Latency) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.latency = l
+}
+
+// VaryLatency asks by for the latency of each command from now on, to machines
+// that have none of their own. It is called by one goroutine at a time.
+func (b *BMC) VaryLatency(by func(hardware.Call) Latency) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.varied = by
 }
 
 // SetLatencyOf sets how long commands to one machine take.
@@ -200,14 +212,18 @@ func (b *BMC) send(ctx context.Context, c hardware.Call, to node.PowerState) (in
 	defer b.mu.Unlock()
 	m := b.machine(c.Node)
 	l := b.latency
-	if m.latency != nil {
+	switch {
+	case m.latency != nil:
 		l = *m.latency
+	case b.varied != nil:
+		l = b.varied(c)
 	}
 	now := time.Now()
 	rec := Command{
 		Seq: len(b.log) + 1, Node: c.Node, Method: c.String(), To: to, Writes: c.Writes,
 		Actor: hardware.ActorFrom(ctx), Start: now,
 		Arrived: now.Add(l.Request), End: now.Add(l.Request + l.Work), Refused: m.unplugged,
+		Sent: sentFrom(ctx),
 	}
 	if m.unplugged {
 		rec.Arrived, rec.End = now, now

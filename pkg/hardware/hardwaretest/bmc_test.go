@@ -23,8 +23,13 @@ func as(conductor string, token int64) hardware.Gate {
 // driver returns a driver of the machine id of b.
 func driver(t *testing.T, b *hardwaretest.BMC, id node.ID, g hardware.Gate) *hardware.Driver {
 	t.Helper()
+	return driverOf(t, hardwaretest.Registry(b), id, g)
+}
+
+func driverOf(t *testing.T, r *hardware.Registry, id node.ID, g hardware.Gate) *hardware.Driver {
+	t.Helper()
 	n := &node.Node{UUID: id, Driver: hardware.FakeHardware}
-	c, err := hardwaretest.Registry(b).Compose(n)
+	c, err := r.Compose(n)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,6 +59,11 @@ func TestPowerContract(t *testing.T) {
 	t.Run("machines", func(t *testing.T) {
 		hardwaretest.TestPower(t, func(t *testing.T) (hardware.Power, *node.Node) {
 			return bound{driver(t, new(hardwaretest.BMC), "n1", hardware.Open)}, nil
+		})
+	})
+	t.Run("machines behind HTTP", func(t *testing.T) {
+		hardwaretest.TestPower(t, func(t *testing.T) (hardware.Power, *node.Node) {
+			return bound{driverOf(t, remote(t, new(hardwaretest.BMC)), "n1", hardware.Open)}, nil
 		})
 	})
 	t.Run("record", func(t *testing.T) {
