@@ -71,7 +71,7 @@ func (s *Shared) raise(ctx context.Context, purpose string, wait time.Duration) 
 	if err := s.reload(ctx, kept); err != nil {
 		return nil, errors.Join(err, s.lock.Downgrade(context.WithoutCancel(ctx), lease.Write{}))
 	}
-	return newExclusive(&core{m: s.m, req: s.req, who: s.who, records: s.records, machine: s.machine, composed: s.composed}, s.lock), nil
+	return newExclusive(&core{m: s.m, req: s.req, since: s.since, who: s.who, records: s.records, machine: s.machine, composed: s.composed}, s.lock), nil
 }
 
 // reload takes the records that the upgrade read, or reads them if the lock was exclusive all along.
@@ -111,18 +111,26 @@ func (s *Shared) lower(ctx context.Context, x *Exclusive) error {
 		return nil
 	}
 	ctx = context.WithoutCancel(ctx)
-	change, err := x.last()
+	change, err := x.last(ctx)
 	if err != nil {
 		x.restore()
 	}
+	told := x.tidings()
+	if err != nil || !x.saves() {
+		told = nil
+	}
+	w := x.tells(write(change), told)
 	s.adopt(x)
-	down := s.lock.Downgrade(ctx, write(change))
+	down := s.lock.Downgrade(ctx, w)
 	if errors.Is(down, lease.ErrForeignWaiter) { // more right than needed; the release gives it up
 		s.m.cfg.Logger.InfoContext(ctx, "lock stays exclusive", "node", s.req.Node, "err", down)
 		down = nil
-		if len(change.Then) > 0 {
-			_, down = s.lock.Commit(ctx, write(change))
+		if len(w.Then) > 0 {
+			_, down = s.lock.Commit(ctx, w)
 		}
+	}
+	if down == nil {
+		x.m.heard(ctx, s.req.Node, told)
 	}
 	if errors.Is(down, lease.ErrConflict) {
 		down = errors.Join(explainChange(change, down), s.lock.Downgrade(ctx, lease.Write{}))
@@ -142,8 +150,9 @@ func (x *Exclusive) Downgrade(ctx context.Context, fn func(context.Context, *Sha
 	if x.working() {
 		return fmt.Errorf("downgrade node %s: %w", x.req.Node, errWorking)
 	}
-	s := &Shared{core: &core{m: x.m, req: x.req, who: x.who}, lock: x.fence}
+	s := &Shared{core: &core{m: x.m, req: x.req, since: x.since, who: x.who}, lock: x.fence}
 	if err := s.lower(ctx, x); err != nil {
+		defer s.lost(ctx, x.fence)
 		return join(err, x.fence.Release(ctx, lease.Write{}))
 	}
 	ctx, stop := x.fence.Bind(ctx)

@@ -9,7 +9,9 @@
 //		})
 //
 // The type of its parameter is the right: *Exclusive may change the node and command the machine,
-// *Shared may look while nobody changes it, *Snapshot has no lock and a consistent read. A
+// *Shared may look while nobody changes it, *Snapshot has no lock and a consistent read. Edit is
+// for those who change the node's record alone: while nobody else is at work on the node, that
+// takes no lock and is one write, guarded by the empty queue and the record's revision. A
 // function that needs the exclusive lock takes *Exclusive, and the compiler refuses all others; one
 // for which any right will do takes Task.
 //
@@ -19,7 +21,8 @@
 //     another. Each command to the machine passes one choke point, which checks that the lock is
 //     still trusted and bounds the command in time.
 //   - The node and everything that belongs to it are read in the transaction that takes the lock.
-//     They are written only by transactions that prove that the lock is still held.
+//     They are written only by transactions that prove that the lock is still held, or that nobody
+//     holds it.
 //   - The lock is released when the function returns, fails or panics, also when the caller's
 //     context has ended. Background work that the function registered takes the lock over and
 //     releases it at its own end.

@@ -2,6 +2,7 @@ package task
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -49,11 +50,28 @@ func (r right) pass(ctx context.Context, c hardware.Call) error {
 			return err
 		}
 	}
-	return r.check() // last, right before the machine
+	return trusted(ctx, r.check) // last, right before the machine
+}
+
+// trusted waits while the session is suspect, until it is trusted again or lost: a renewal that is
+// late for a moment, as when etcd elects a leader or somebody sets the clock, must not end an hour's work.
+func trusted(ctx context.Context, check func() error) error {
+	for {
+		err := check()
+		if !errors.Is(err, lease.ErrSuspect) {
+			return err
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // limit is the time that a call may take: steps and whole phases take longer than commands. The
-// names of steps are in lower case, those of methods are not.
+// names of steps are in lower case, those of methods are not. Power is a phase: a driver that
+// switches a machine off softly waits for its system to go down. Who calls it, knows how long.
 func (m *Manager) limit(c hardware.Call) time.Duration {
 	if !c.Writes {
 		return m.cfg.CommandTimeout
@@ -63,16 +81,28 @@ func (m *Manager) limit(c hardware.Call) time.Duration {
 	}
 	switch c.Interface {
 	case hardware.InterfaceDeploy, hardware.InterfaceInspect, hardware.InterfaceRescue, hardware.InterfaceRAID,
-		hardware.InterfaceFirmware, hardware.InterfaceBIOS, hardware.InterfaceVendor:
+		hardware.InterfaceFirmware, hardware.InterfaceBIOS, hardware.InterfaceVendor, hardware.InterfacePower:
 		return m.cfg.StepTimeout
 	}
 	return m.cfg.CommandTimeout
 }
 
+// Quiet waits until a dead holder's last command to the machine is surely over, so that what the
+// machine then says of itself stays true. It returns at once if nothing was abandoned.
+//
+// It is ErrClosed if the manager is being closed: nothing has been done yet, and what was abandoned
+// can be left to the next.
+func (x *Exclusive) Quiet(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(x.m.pool.closing, func() { cancel(ErrClosed) })()
+	return x.first(ctx)
+}
+
 // first makes sure that, before a command, the intent stands in etcd and a dead holder's last
 // command is over.
 func (x *Exclusive) first(ctx context.Context) error {
-	if err := x.Check(); err != nil {
+	if err := trusted(ctx, x.Check); err != nil {
 		return err
 	}
 	if err := x.fence.Declare(ctx, ""); err != nil {

@@ -45,7 +45,7 @@ func TestGate(t *testing.T) {
 		} {
 			id := w.node("", fault("hang", on))
 			limit := 10 * time.Second
-			if on[:2] == "de" {
+			if on != "power.Get" {
 				limit = time.Hour
 			}
 			c.must(id, func(ctx context.Context, x *task.Exclusive) error {
@@ -93,7 +93,9 @@ func TestGate(t *testing.T) {
 				start := time.Now()
 				_, err := x.Driver().Power.Get(ctx)
 				same(w, "a look waited", time.Since(start), 0)
-				w.want(errors.Join(err, x.Driver().Power.Set(ctx, node.PowerOn)), nil)
+				w.want(errors.Join(err, x.Quiet(ctx)), nil)
+				same(w, "waited to look", time.Since(start), time.Minute)
+				w.want(x.Driver().Power.Set(ctx, node.PowerOn), nil)
 				same(w, "waited", time.Since(start), time.Minute)
 				w.want(x.Driver().Power.Set(ctx, node.PowerOff), nil)
 				same(w, "waited no more", time.Since(start), time.Minute)
@@ -110,6 +112,21 @@ func TestGate(t *testing.T) {
 			same(w, "waited", time.Since(start), 0)
 			return nil
 		})
+	})
+	bubble(t, "does not hold up a stop for a recovery that has not begun", func(w *world) {
+		a, b, id := w.conductor("a"), w.conductor("b", func(c *task.Config) { c.LockDelay = time.Minute }), w.node("")
+		abandon(w, a, id)
+		b.must(id, func(_ context.Context, x *task.Exclusive) error {
+			x.SpawnAfter("recover", func(ctx context.Context, x *task.Exclusive) error {
+				w.want(x.Quiet(ctx), task.ErrClosed)
+				return nil
+			})
+			return nil
+		})
+		start := time.Now()
+		w.want(b.Close(w.Context()), nil)
+		same(w, "the stop took", time.Since(start), 0)
+		same(w, "intents for the next", len(w.keys("intents/")), 1)
 	})
 	bubble(t, "does not wait beyond the lock or the caller", func(w *world) {
 		a, b, id := w.conductor("a"), w.conductor("b"), w.node("")

@@ -90,7 +90,8 @@ func TestLoss(t *testing.T) {
 				before := w.etcd.Revision()
 				err := write(ctx, x)
 				for _, c := range w.history("") {
-					if c.rev > before && !strings.HasPrefix(c.key, "conductors/") { // its session may clean up
+					// Its session may clean up, and that the lock is lost may be told.
+					if c.rev > before && !strings.HasPrefix(c.key, "conductors/") && !strings.HasPrefix(c.key, "events/") {
 						w.Errorf("written: %+v", c)
 					}
 				}
@@ -104,6 +105,11 @@ func TestLoss(t *testing.T) {
 			same(w, "description", n.Description, "b")
 			same(w, "state", n.ProvisionState, node.StateAvailable)
 			same(w, "ports", len(w.keys("ports/"))+len(w.keys("index/")), 0)
+			for _, e := range append(w.events(string(id)), w.events(string(node.NoNode))...) {
+				if !strings.HasPrefix(e.Type, "conductor.lock.") {
+					w.Errorf("told: %s", e.raw)
+				}
+			}
 		})
 	}
 	bubble(t, "background work that lost the lock writes no last error", func(w *world) {
@@ -134,7 +140,7 @@ func TestLoss(t *testing.T) {
 	bubble(t, "a session that closes ends its tasks", func(w *world) {
 		c, id := w.conductor("c1"), w.node("")
 		w.want(c.try(id, func(ctx context.Context, x *task.Exclusive) error {
-			go c.session.Close(context.Background())
+			w.after.Go(func() { _ = c.session.Close(context.Background()) })
 			<-ctx.Done()
 			return nil
 		}), lease.ErrClosed)
@@ -148,7 +154,9 @@ func TestLoss(t *testing.T) {
 			}
 			w.want(x.Check(), lease.ErrSuspect)
 			w.want(ctx.Err(), nil)
-			w.want(x.Driver().Power.Set(ctx, node.PowerOn), lease.ErrSuspect)
+			moment, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+			defer cancel()
+			w.want(x.Driver().Power.Set(moment, node.PowerOn), lease.ErrSuspect)
 			x.SpawnAfter("work", func(ctx context.Context, x *task.Exclusive) error {
 				w.etcd.Heal("c1")
 				time.Sleep(5 * time.Second)
@@ -161,6 +169,36 @@ func TestLoss(t *testing.T) {
 		same(w, "power", w.bmc.State(id), node.PowerOn)
 		w.free(id)
 	})
+}
+
+// A renewal that is late for a moment delays commands and ends no work, whether they
+// change something or not.
+func TestSuspectForAMoment(t *testing.T) {
+	for name, command := range map[string]func(context.Context, *task.Exclusive) error{
+		"to read": func(ctx context.Context, x *task.Exclusive) error {
+			_, err := x.Driver().Power.Get(ctx)
+			return err
+		},
+		"to write": func(ctx context.Context, x *task.Exclusive) error { return x.Driver().Power.Set(ctx, node.PowerOn) },
+	} {
+		bubble(t, name, func(w *world) {
+			c, id := w.conductor("c1"), w.node("")
+			c.must(id, func(ctx context.Context, x *task.Exclusive) error {
+				w.etcd.Cut("c1")
+				for x.Check() == nil {
+					time.Sleep(100 * time.Millisecond)
+				}
+				w.after.Go(func() {
+					time.Sleep(300 * time.Millisecond)
+					same(w, "commands of one who is suspect", len(w.bmc.Commands(id)), 0)
+					w.etcd.Heal("c1")
+				})
+				w.want(command(ctx, x), nil)
+				return nil
+			})
+			same(w, "commands", len(w.bmc.Commands(id)), 1)
+		})
+	}
 }
 
 func TestEnd(t *testing.T) {

@@ -47,11 +47,14 @@ type Config struct {
 	// firmware update that was begun does not end with the lock. Whoever recovers looks at the
 	// machine first.
 	LockDelay time.Duration
-	// History is how long events/ keeps a node's events: each transition deletes the node's older
+	// History is how long events/ keeps a node's events: each new one deletes the node's older
 	// ones, and the last go with the node. 0: 7 days.
 	History time.Duration
+	// Events is how many events of a node are kept, however young: about so many, for they are
+	// counted from time to time only. 0: 1000.
+	Events int
 
-	Notify  func(context.Context, Notification) // is told of each transition; must not block. nil: nobody
+	Notify  func(context.Context, Notification) // is told of each event; must not block. nil: nobody
 	Metrics *Metrics                            // nil: none
 	Logger  *slog.Logger                        // nil: discarded
 }
@@ -63,7 +66,10 @@ type Manager struct {
 	pool  *pool
 	ctx   context.Context // that of background work; ends with Close
 	stop  context.CancelCauseFunc
-	tasks sync.WaitGroup
+	tasks sync.WaitGroup // and what they leave behind that must not be cut off
+
+	trimmer trimmer
+	losses  chan struct{} // one token for each loss that is being written down
 }
 
 // NewManager returns a manager that is ready for use.
@@ -80,11 +86,12 @@ func NewManager(cfg Config) (*Manager, error) {
 	setDefault(&cfg.StepTimeout, time.Hour)
 	setDefault(&cfg.LockDelay, cfg.CommandTimeout)
 	setDefault(&cfg.History, 7*24*time.Hour)
+	setDefault(&cfg.Events, 1000)
 	if cfg.Workers < 3 || cfg.ReservedPercent > 50 { // Ironic: the same bounds
 		return nil, fmt.Errorf("task manager: %d workers with %d%% reserved: want at least 3 and at most 50%%", cfg.Workers, cfg.ReservedPercent)
 	}
-	if min(cfg.CommandTimeout, cfg.StepTimeout, cfg.LockDelay, cfg.History) < 0 {
-		return nil, errors.New("task manager: a negative time")
+	if min(cfg.CommandTimeout, cfg.StepTimeout, cfg.LockDelay, cfg.History) < 0 || cfg.Events < 0 {
+		return nil, errors.New("task manager: a negative time or number")
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -92,7 +99,8 @@ func NewManager(cfg Config) (*Manager, error) {
 	if cfg.Metrics == nil {
 		cfg.Metrics = NewMetrics(nil)
 	}
-	m := &Manager{cfg: cfg, keys: node.Keys{Root: cfg.Root}}
+	m := &Manager{cfg: cfg, keys: node.Keys{Root: cfg.Root}, losses: make(chan struct{}, maxLosses)}
+	m.trimmer = trimmer{counts: map[node.ID]int{}, busy: map[node.ID]bool{}}
 	m.pool = newPool(cfg.Workers, max(cfg.ReservedPercent, 0)*cfg.Workers/100, cfg.Metrics)
 	m.ctx, m.stop = context.WithCancelCause(context.Background())
 	return m, nil
@@ -136,6 +144,9 @@ func (m *Manager) Close(ctx context.Context) error {
 	}
 }
 
+// Working is how many background tasks run now.
+func (m *Manager) Working() int { return m.pool.working() }
+
 // Request says on which node to act and why.
 type Request struct {
 	Node     node.ID       // a UUID; names are resolved before
@@ -148,6 +159,8 @@ type Request struct {
 	// Unreserved keeps background work out of the reserved share of workers, as agent heartbeats
 	// should. Ironic: the same.
 	Unreserved bool
+
+	brief bool // no command is given: no intent is needed
 }
 
 // prepare checks a request before anything is asked of etcd.
@@ -176,13 +189,13 @@ func (m *Manager) lock(ctx context.Context, r Request, mode lease.Mode) (*core, 
 		return nil, nil, fmt.Errorf("lock node %s: %w", r.Node, err)
 	}
 	l, err := s.Acquire(ctx, lease.Request{
-		Name: string(r.Node), Mode: mode, Purpose: r.Purpose, Task: r.ID, User: r.User, Wait: r.Wait,
+		Name: string(r.Node), Mode: mode, Purpose: r.Purpose, Task: r.ID, User: r.User, Wait: r.Wait, Brief: r.brief,
 		Read: m.keys.Read(r.Node), Require: m.keys.Node(r.Node),
 	})
 	if err != nil {
 		return nil, nil, m.explain(ctx, r, err)
 	}
-	c := &core{m: m, req: r, who: hardware.Actor{Conductor: s.Holder(), Session: s.ID()}}
+	c := &core{m: m, req: r, since: now(), who: hardware.Actor{Conductor: s.Holder(), Session: s.ID()}}
 	rs, err := m.decode(r.Node, l.Records())
 	if err == nil {
 		err = c.load(rs)

@@ -27,10 +27,12 @@ type Metrics struct {
 	busy       *prometheus.GaugeVec
 	rejections *prometheus.CounterVec
 	events     *prometheus.CounterVec
+	stored     *prometheus.CounterVec
 	commands   *prometheus.CounterVec
 	commandDur *prometheus.HistogramVec
 
 	operations map[string]bool // "power.Set": all that drivers can be asked for, but for their steps
+	kinds      []string        // types of events
 }
 
 // NewMetrics registers the metrics of tasks. A nil reg counts for nobody.
@@ -55,17 +57,27 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		busy:       gauge("conductor_workers_busy", "Workers that run a background task.", "pool"),
 		rejections: counter("conductor_worker_rejections_total", "Background tasks that found no free worker.", "pool"),
 		events:     counter("conductor_provision_events_total", "Events given to the provision state machine.", "event", "result"),
+		stored:     counter("conductor_events_total", "Events stored for GET /v1/events and the history of nodes.", "type"),
 		commands:   counter("conductor_bmc_requests_total", "Calls of driver methods.", "driver", "operation", "result"),
 		commandDur: histogram("conductor_bmc_request_duration_seconds", "Time of calls of driver methods.", "driver", "operation", "result"),
 		operations: operations(),
+		kinds:      Types(),
 	}
-	for _, right := range []string{"exclusive", "shared", "snapshot"} {
+	for _, right := range []string{"exclusive", "shared", "snapshot", "edit"} {
 		m.running.WithLabelValues(right)
-		m.tasks.WithLabelValues(right, "ok")
+		for _, r := range results {
+			m.tasks.WithLabelValues(right, r)
+		}
+	}
+	for _, r := range results {
+		m.background.WithLabelValues(r)
 	}
 	for _, pool := range []string{"normal", "reserved"} {
 		m.busy.WithLabelValues(pool)
 		m.rejections.WithLabelValues(pool)
+	}
+	for _, kind := range m.kinds {
+		m.stored.WithLabelValues(kind)
 	}
 	for _, e := range node.Events() {
 		m.events.WithLabelValues(string(e), "ok")
@@ -102,12 +114,15 @@ func (m *Metrics) operation(c hardware.Call) string {
 	return "other"
 }
 
+// results are all that result answers.
+var results = []string{"ok", "locked", "lost", "not_found", "invalid_state", "no_worker", "canceled", "error"}
+
 // result sorts an error into one of few words.
 func result(err error) string {
 	switch {
 	case err == nil:
 		return "ok"
-	case errors.Is(err, lease.ErrHeld), errors.Is(err, lease.ErrUpgradeConflict):
+	case errors.Is(err, lease.ErrHeld), errors.Is(err, lease.ErrUpgradeConflict), errors.Is(err, errWantsLock):
 		return "locked"
 	case errors.Is(err, lease.ErrLost), errors.Is(err, lease.ErrSuspect):
 		return "lost"
@@ -132,6 +147,14 @@ func (m *Metrics) begin(right string) func(*error) {
 		m.tasks.WithLabelValues(right, result(*err)).Inc()
 		m.duration.WithLabelValues(right, result(*err)).Observe(time.Since(start).Seconds())
 	}
+}
+
+// told counts a stored event. What no list knows is one type.
+func (m *Metrics) told(kind string) {
+	if !slices.Contains(m.kinds, kind) {
+		kind = "other"
+	}
+	m.stored.WithLabelValues(kind).Inc()
 }
 
 func (m *Metrics) worked(err error) { m.background.WithLabelValues(result(err)).Inc() }

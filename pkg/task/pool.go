@@ -1,12 +1,18 @@
 package task
 
-import "sync"
+import (
+	"context"
+	"sync"
+)
 
 // pool counts workers. It queues nothing: full means a clear error now. It counts what runs and
 // nothing else, so it cannot wedge after a full load (Ironic's counts idle threads and does).
 type pool struct {
 	metrics          *Metrics
 	normal, reserved int
+
+	closing context.Context // ends when no new task is taken any more
+	shut    context.CancelFunc
 
 	mu      sync.Mutex
 	busy    int
@@ -17,7 +23,9 @@ type pool struct {
 func newPool(size, reserved int, m *Metrics) *pool {
 	m.workers.WithLabelValues("normal").Set(float64(size - reserved))
 	m.workers.WithLabelValues("reserved").Set(float64(reserved))
-	return &pool{metrics: m, normal: size - reserved, reserved: reserved}
+	p := &pool{metrics: m, normal: size - reserved, reserved: reserved}
+	p.closing, p.shut = context.WithCancel(context.Background())
+	return p
 }
 
 // slot is the right to run one background task.
@@ -42,6 +50,13 @@ func (s *slot) free() {
 		}
 		s.p.show()
 	})
+}
+
+// working is how many slots are taken.
+func (p *pool) working() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.busy + p.spare
 }
 
 // take returns a slot of the normal share or, unless the caller opted out, of the reserved one.
@@ -89,4 +104,5 @@ func (p *pool) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.refused = true
+	p.shut()
 }

@@ -109,8 +109,17 @@ func (x *Exclusive) end(ctx context.Context) error {
 	if x.over.Swap(true) {
 		return nil
 	}
-	change, err := x.last()
-	return join(err, explainChange(change, x.fence.Release(ctx, write(change))))
+	change, err := x.last(ctx)
+	told := x.tidings()
+	if err != nil || !x.saves() {
+		told = nil
+	}
+	defer x.lost(ctx, x.fence)
+	endErr := explainChange(change, x.fence.Release(ctx, x.tells(write(change), told)))
+	if endErr == nil {
+		x.m.heard(ctx, x.req.Node, told)
+	}
+	return join(err, endErr)
 }
 
 // Shared runs fn with a shared lock of a node: no task changes the node meanwhile, others may
@@ -151,6 +160,7 @@ func (s *Shared) conclude(ctx context.Context, err error) error {
 	if s.working != nil {
 		return s.working.conclude(ctx, err)
 	}
+	defer s.lost(ctx, s.lock)
 	return outcome(s.req.Node, s.lock, err, s.lock.Release(ctx, lease.Write{}))
 }
 

@@ -189,7 +189,7 @@ func TestRecords(t *testing.T) {
 			go func() { waiters <- b.Shared(w.Context(), task.Request{Node: id, Wait: lease.Patient}, nil) }()
 			synctest.Wait()
 			w.want(x.ProcessEvent(ctx, node.EventManage, task.Transition{}), nil)
-			same(w, "events", len(w.keys("events/"+string(id))), 2)
+			same(w, "events", len(w.keys("events/"+string(id))), 3) // broken, lost, and this one
 			w.want(x.Destroy(ctx), nil)
 			w.want(x.Check(), task.ErrReleased)
 			return nil
@@ -197,9 +197,13 @@ func TestRecords(t *testing.T) {
 		w.want(<-waiters, node.ErrNotFound)
 		w.want(<-waiters, node.ErrNotFound)
 		for _, k := range w.keys("") {
-			if k != "meta/schema" && k[:10] != "conductors" && k != other {
+			if k != "meta/schema" && k[:10] != "conductors" && k != other && !strings.HasPrefix(k, "events/none/") {
 				w.Errorf("left behind: %s", k)
 			}
+		}
+		gone := w.events("none")
+		if len(gone) != 1 || gone[0].Type != "baremetal.node.delete.end" || gone[0].Node != id || gone[0].Name != "r1" {
+			w.Errorf("what remains: %+v", gone)
 		}
 	})
 	bubble(t, "a node without a driver can go", func(w *world) {

@@ -131,13 +131,14 @@ func protect(ctx context.Context, x *Exclusive, fn func(context.Context, *Exclus
 func (x *Exclusive) finish(ctx context.Context, name string, err error) {
 	x.drop(ctx, err)
 	if err == nil && x.stands() == nil {
-		_, err = x.last() // what cannot be saved is the work's error
+		_, err = x.last(ctx) // what cannot be saved is the work's error
 	}
 	if err != nil {
 		x.note(ctx, name, err)
 	}
 	if err != nil && x.m.ctx.Err() != nil {
 		x.over.Store(true)
+		x.lost(ctx, x.fence)
 	} else if endErr := x.end(ctx); endErr != nil {
 		x.m.cfg.Logger.WarnContext(ctx, "end of background task", "node", x.req.Node, "purpose", x.req.Purpose, "err", endErr)
 	}
@@ -158,7 +159,7 @@ func (x *Exclusive) note(ctx context.Context, name string, err error) {
 	text := fmt.Sprintf("%s failed: %v", name, err)
 	n.LastError = text
 	x.SaveAtEnd()
-	if _, bad := x.last(); bad != nil { // what the work left cannot be saved
+	if _, bad := x.last(ctx); bad != nil { // what the work left cannot be saved
 		x.restore()
 		n.LastError = text
 	}

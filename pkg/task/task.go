@@ -39,6 +39,7 @@ type core struct {
 	who     hardware.Actor // without its token
 	records *node.Records
 	machine *node.Machine
+	since   time.Time // when the lock was granted
 	over    atomic.Bool
 
 	mu       sync.Mutex
@@ -174,7 +175,8 @@ type Exclusive struct {
 	atEnd   bool // write the node with the release
 	spawn   *work
 	onError func(ctx context.Context, err error)
-	pending *Notification // of the transition that the registered work belongs to
+	pending *Notification   // of the transition that the registered work belongs to
+	told    []*Notification // for the next write
 }
 
 // Check implements Task.
