@@ -27,7 +27,7 @@ import (
 func tape(t *testing.T, c *clientv3.Client, root string, steps ...string) (revs []int64) {
 	t.Helper()
 	for _, s := range steps {
-		s = regexp.MustCompile(`by\((\w+),(\d+)\)`).ReplaceAllString(s, `{"written_by":{"ticket":"$1","token":@$2}}`)
+		s = regexp.MustCompile(`by\(([\w.-]+),(\d+)\)`).ReplaceAllString(s, `{"written_by":{"ticket":"$1","token":@$2}}`)
 		s = regexp.MustCompile(`@\d+`).ReplaceAllStringFunc(s, func(at string) string {
 			n, err := strconv.Atoi(at[1:])
 			if err != nil || n > len(revs) {
@@ -75,6 +75,9 @@ var histories = []struct {
 	}, ""},
 	{"upgrade waits", []string{"+shared/a", "+shared/b", `+upgrade {"ticket":"a"}`, "-shared/b", "=nodes/n by(a,4)"}, ""},
 	{"elided write", []string{"=nodes/n {}", "=nodes/n {}"}, ""},
+	{"writes without a lock between owners", []string{
+		"=nodes/n {}", "=nodes/n by(s-1.free,1)", "+exclusive/a", "-exclusive/a | =nodes/n by(a,3)", "=nodes/n by(s-2.free,4)", "=nodes/n by(s-3.free,5)",
+	}, ""},
 	{"create needs no lock", []string{"+exclusive/a", "=ports/n/p {}", "=nodes/n {}"}, ""},
 	{"delete by the owner with the lock's last transaction", []string{"=nodes/n {}", "=ports/n/p {}", "+exclusive/a", "-exclusive/a | !nodes/n | !ports/n/p"}, ""},
 	{"a port moves to another node", []string{"=ports/n/p {}", "+exclusive/a", "!ports/n/p | =ports/m/p by(a,2)"}, ""},
@@ -82,7 +85,7 @@ var histories = []struct {
 	{"a slot without its owner means nothing", []string{"+shared/a", `+upgrade {"ticket":"a"}`, "-shared/a", "+exclusive/b", "=nodes/n by(b,4)"}, ""},
 	{"what is no record", []string{"=nodes/n/x by(a,1)", "=index/node-name/x n", "!index/node-name/x", "=intents/n {}", "=ports/n {}", "!ports/n"}[1:], ""},
 
-	{"an entry before the holder", []string{"+exclusive/a", `+exclusive/b {"rank":1}`}, "lost grant@2 exclusion@2"},
+	{"an entry before the holder", []string{"+exclusive/a", `+shared/b {"rank":1}`}, "lost grant@2 exclusion@2"},
 	{"a barrier before a reader", []string{"+shared/a", "+shared/b", `+upgrade {"ticket":"a","barrier":@2}`}, "lost grant@3 exclusion@3"},
 	{"a slot before a reader that has come", []string{"+shared/a", `+upgrade {"ticket":"z"}`, "+shared/b", `+upgrade {"ticket":"a"}`}, "lost grant@4 exclusion@4"},
 	{"the upgrade is taken away", []string{
@@ -91,7 +94,7 @@ var histories = []struct {
 	{"downgrade loses its place", []string{"+exclusive/a", "+exclusive/b", "-exclusive/a | +shared/a"}, "lost grant@3 exclusion@3"},
 	{"downgrade beside a foreign entry", []string{"+exclusive/a", "+694d", `-exclusive/a | +shared/a {"rank":@1}`}, "exclusion@3"},
 	{"nobody holds it", []string{"+shared/a", "+shared/b", `+upgrade {"ticket":"b","barrier":@1}`}, "lost grant@3 lost grant@3 stalled@3"},
-	{"told once", []string{"+exclusive/a", `+exclusive/b {"rank":1}`, "+shared/c", "=nodes/n {}"}, "lost grant@2 exclusion@2"},
+	{"told once", []string{"+exclusive/a", `+shared/b {"rank":1}`, "+shared/c", "=nodes/n {}"}, "lost grant@2 exclusion@2"},
 
 	{"written by one who waits", []string{"+exclusive/a", "+exclusive/b", "=nodes/n by(b,2)"}, "unowned@3"},
 	{"written by a reader", []string{"+shared/a", "=nodes/n by(a,1)"}, "unowned@2"},
@@ -100,6 +103,10 @@ var histories = []struct {
 	{"written late", []string{"+exclusive/a", "-exclusive/a", "=nodes/n by(a,1)"}, "unowned@3"},
 	{"written after a downgrade", []string{"+exclusive/a", `-exclusive/a | +shared/a {"rank":@1}`, "=nodes/n by(a,1)"}, "unowned@3"},
 	{"written late, by another's time", []string{"+exclusive/a", "+exclusive/b", "-exclusive/a", "=volume-targets/n/v by(a,1)"}, "unowned@4"},
+	{"without a lock beside a reader", []string{"=nodes/n {}", "+shared/a", "=nodes/n by(s-1.free,1)"}, "unowned@3"},
+	{"without a lock beside an owner", []string{"=nodes/n {}", "+exclusive/a", "=nodes/n by(s-1.free,1)"}, "unowned@3"},
+	{"without a lock beside a foreign locker", []string{"=nodes/n {}", "+694d", "=nodes/n by(s-1.free,1)"}, "unowned@3"},
+	{"without a lock with the owner's last transaction", []string{"=nodes/n {}", "+exclusive/a", "-exclusive/a | =nodes/n by(s-1.free,1)"}, "unowned@3"},
 	{"changed without a writer", []string{"=volume-connectors/n/v {}", "+shared/a", "=volume-connectors/n/v {}"}, "unowned@3"},
 	{"changed by hand", []string{"=portgroups/n/g {}", "+exclusive/a", "=portgroups/n/g garbage"}, "unowned@3"},
 	{"deleted without a lock", []string{"=nodes/n {}", "!nodes/n"}, "unowned@2"},
@@ -110,6 +117,9 @@ var histories = []struct {
 	{"a token from before the grant", []string{"+exclusive/a", "+exclusive/b", "-exclusive/a", "=nodes/n by(b,2)"}, "token@4"},
 	{"a token from before the upgrade", []string{"+shared/a", `+upgrade {"ticket":"a"}`, "=nodes/n by(a,1)"}, "token@3"},
 	{"a token of the future", []string{"+exclusive/a", `=nodes/n {"written_by":{"ticket":"a","token":999999999}}`}, "token@2"},
+	{"a token of before the last owner, without a lock", []string{
+		"=nodes/n {}", "+exclusive/a", "-exclusive/a | =nodes/n by(a,2)", "=nodes/n by(s-1.free,1)",
+	}, "token@4"},
 	{"a token that goes back", []string{"+exclusive/a", "+shared/b", "=nodes/n by(a,2)", "=nodes/n by(a,1)"}, "token@4"},
 }
 
@@ -129,9 +139,38 @@ func TestCheck(t *testing.T) {
 					r.WriteText(&text)
 					t.Errorf("got  %q\nwant %q\n%s", got, tt.want, &text)
 				}
+				replayed, err := Replay(root, events(t, c, root, revs, r))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := kinds(replayed, revs); got != tt.want || replayed.Revisions != r.Revisions || replayed.Grants != r.Grants {
+					t.Errorf("replayed: got  %q\nwant %q\n%s\n%s", got, tt.want, replayed, r)
+				}
 			})
 		})
 	}
+}
+
+// events are those that a check saw.
+func events(t *testing.T, c *clientv3.Client, root string, revs []int64, r *Report) (all []*clientv3.Event) {
+	t.Helper()
+	if len(revs) == 0 {
+		return nil
+	}
+	watch := c.Watch(t.Context(), root, clientv3.WithPrefix(), clientv3.WithRev(revs[0]))
+	for revisions := 0; revisions < r.Revisions; {
+		w := <-watch
+		if w.Err() != nil || len(w.Events) == 0 {
+			t.Fatalf("the watch has ended after %d of %d revisions: %v", revisions, r.Revisions, w.Err())
+		}
+		for _, ev := range w.Events {
+			if len(all) == 0 || all[len(all)-1].Kv.ModRevision != ev.Kv.ModRevision {
+				revisions++
+			}
+			all = append(all, ev)
+		}
+	}
+	return all
 }
 
 func kinds(r *Report, revs []int64) string {
@@ -197,7 +236,7 @@ func TestCheckStartsAtTheOldestRevision(t *testing.T) {
 func TestCheckCompactedMeanwhile(t *testing.T) {
 	onBoth(t, func(t *testing.T, dial func() *clientv3.Client, root string) {
 		c := dial()
-		revs := tape(t, c, root, "+exclusive/a", "=nodes/n by(x,1)", `+exclusive/b {"rank":1}`, "-exclusive/b", `+exclusive/c {"rank":1}`, "=nodes/n by(a,1)")
+		revs := tape(t, c, root, "+exclusive/a", "=nodes/n by(x,1)", `+shared/b {"rank":1}`, "-shared/b", `+shared/c {"rank":1}`, "=nodes/n by(a,1)")
 		replay, err := lease.NewReplay(root)
 		if err != nil {
 			t.Fatal(err)

@@ -6,11 +6,11 @@
 //   - a holder whose grant weakened or went away while its entry stood;
 //   - a queue in which nobody holds the lock;
 //   - a record that was written by one who did not hold its node exclusively at the revision
-//     before, or deleted while nobody did;
+//     before, or without a lock while somebody held it or waited, or deleted while nobody did;
 //   - tokens that do not increase from owner to owner.
 //
-// A record that is new and names no writer needs no lock. One that is changed and names no writer
-// needs a queue that was empty.
+// A record that is new and names no writer needs no lock. One that is changed and names no writer,
+// or one that wrote without a lock (lease.IsFree), needs a queue that was empty.
 //
 // # Not promised
 //

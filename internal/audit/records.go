@@ -79,24 +79,29 @@ func (a *auditor) written(ev *clientv3.Event) {
 		if q := a.replay.Queue(node, a.rev-1); len(q.Entries) > 0 {
 			a.violation(Unowned, node, key+" was changed without a writer while the queue was not empty", shown(q.Entries)...)
 		}
+	case lease.IsFree(r.By.Ticket):
+		if q := a.replay.Queue(node, a.rev-1); len(q.Entries) > 0 {
+			a.violation(Unowned, node, fmt.Sprintf("%s was written by %s without a lock while the queue was not empty", key, r.By.Ticket), shown(q.Entries)...)
+		}
+		a.token(node, key, *r.By, 0)
 	case owner != nil && owner.entry.Ticket == r.By.Ticket:
-		a.token(node, key, *r.By, owner)
+		a.token(node, key, *r.By, owner.since, show(owner.entry))
 	case ev.IsCreate() && a.moved[id] != nil && a.moved[id].Ticket == r.By.Ticket: // it moved from another node
 	default:
 		a.violation(Unowned, node, fmt.Sprintf("%s was written by %s, who did not hold the node exclusively", key, r.By.Ticket), a.holders(node)...)
 	}
 }
 
-// token checks that the token is one that this owner can have and that no earlier one had.
-func (a *auditor) token(node, key string, by writer, owner *grant) {
+// token checks that the token is one that this owner can have, who was granted at a revision, and
+// that no earlier one had.
+func (a *auditor) token(node, key string, by writer, since int64, owner ...Entry) {
 	before, known := a.last[node]
 	switch {
-	case by.Token < owner.since || by.Token >= a.rev:
-		a.violation(Token, node, fmt.Sprintf("%s was written with token %d by one who was granted at revision %d", key, by.Token, owner.since),
-			show(owner.entry))
+	case by.Token < since || by.Token >= a.rev:
+		a.violation(Token, node, fmt.Sprintf("%s was written with token %d by one who was granted at revision %d", key, by.Token, since), owner...)
 	case known && (by.Token < before.Token || by.Token == before.Token && by.Ticket != before.Ticket):
 		a.violation(Token, node, fmt.Sprintf("%s was written with token %d after %s had written with %d", key, by.Token, before.Ticket, before.Token),
-			show(owner.entry))
+			owner...)
 	}
 	if !known || by.Token >= before.Token {
 		a.last[node] = by
