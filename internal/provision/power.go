@@ -3,7 +3,6 @@ package provision
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -19,8 +18,8 @@ const acceptTime = 10 * time.Second
 
 // SetPower asks for a power state. It returns nil when the request is accepted:
 // the target is stored and a worker has the lock. It waits for the lock as
-// task.Request.Wait says. The command to the machine takes at most timeout, if
-// the task manager's own limit is not shorter; 0 means the configured default.
+// task.Request.Wait says. The command to the machine takes at most timeout; 0
+// means the configured default.
 //
 // Errors: those of task.Manager.Exclusive; a *StateError while the node is being
 // cleaned; a *PowerError if the node must not be switched off; an error for which
@@ -36,10 +35,7 @@ func (p *Provisioner) SetPower(ctx context.Context, id node.ID, target node.Powe
 		return fmt.Errorf("%w: %q is not a power state that a node can be asked for", hardware.ErrInvalidParameter, target)
 	}
 	if timeout == 0 {
-		timeout = p.cfg.PowerTimeout
-		if target == node.PowerSoftOff || target == node.PowerSoftReboot {
-			timeout = p.cfg.SoftPowerTimeout
-		}
+		timeout = p.powerTimeout(target)
 	}
 	// The purpose is the state aimed at, which is what others want to know.
 	r := task.Request{Node: id, Purpose: string(target), Wait: wait, User: user}
@@ -49,8 +45,10 @@ func (p *Provisioner) SetPower(ctx context.Context, id node.ID, target node.Powe
 		}
 		n := x.Node()
 		n.TargetPowerState, n.LastError = reached(target), ""
+		x.Tell(task.Notification{Type: task.PowerSet + task.Start, ToPower: reached(target)})
 		x.OnSpawnError(func(ctx context.Context, err error) {
 			n.TargetPowerState, n.LastError = "", err.Error()
+			x.Tell(task.Notification{Type: task.PowerSet + task.Failure, ToPower: reached(target)})
 			x.SaveAtEnd()
 		})
 		x.SpawnAfter(string(target), func(ctx context.Context, x *task.Exclusive) error {
@@ -104,19 +102,39 @@ func reached(target node.PowerState) node.PowerState {
 // the lock. Ironic: conductor/utils.py, node_power_action.
 func (p *Provisioner) power(ctx context.Context, x *task.Exclusive, target node.PowerState, timeout time.Duration) error {
 	n := x.Node()
-	err := p.act(ctx, x, target, timeout)
+	err := p.powerTo(ctx, x, target, timeout)
 	n.TargetPowerState = ""
 	x.SaveAtEnd() // not made if the lock is lost: the node is another's to describe by then
 	if err != nil {
 		n.LastError = fmt.Sprintf("Failed to change power state to '%s' by '%s'. Error: %v", reached(target), target, err)
 		return err
 	}
-	n.PowerState = reached(target)
 	if dealtWith(n, x.Abandoned()) {
 		x.Settle()
 	}
 	p.cfg.Logger.InfoContext(ctx, "power state set", "node", n.UUID, "target", target, "token", x.Token())
 	return nil
+}
+
+// powerTimeout is how long an action may take that nobody set a time for.
+func (p *Provisioner) powerTimeout(target node.PowerState) time.Duration {
+	if target == node.PowerSoftOff || target == node.PowerSoftReboot {
+		return p.cfg.SoftPowerTimeout
+	}
+	return p.cfg.PowerTimeout
+}
+
+// powerTo brings a power state about and tells how that went with the task's next write.
+func (p *Provisioner) powerTo(ctx context.Context, x *task.Exclusive, target node.PowerState, timeout time.Duration) error {
+	err := p.act(ctx, x, target, timeout)
+	status := task.End
+	if err == nil {
+		x.Node().PowerState = reached(target)
+	} else {
+		status = task.Failure
+	}
+	x.Tell(task.Notification{Type: task.PowerSet + status, ToPower: reached(target)})
+	return err
 }
 
 func (p *Provisioner) act(ctx context.Context, x *task.Exclusive, target node.PowerState, timeout time.Duration) error {
@@ -170,29 +188,16 @@ func (p *Provisioner) there(ctx context.Context, x *task.Exclusive, target node.
 	return true, nil
 }
 
-// ofAgent are what the node knows of an agent that is gone once it is switched off.
-var ofAgent = []string{"agent_secret_token", "agent_cached_deploy_steps", "agent_cached_clean_steps", "agent_cached_service_steps", "agent_verify_ca"}
-
 // prepare writes what belongs to the beginning of the action; it becomes visible
 // with its end. Ironic: wipe_internal_info_on_power_off.
 func prepare(n *node.Node, target node.PowerState) {
 	if !node.Failure.Has(n.ProvisionState) {
 		n.LastError = ""
 	}
-	info := maps.Clone(n.DriverInternalInfo)
-	if info == nil {
-		info = node.Object{}
-	}
-	info["last_power_state_change"] = time.Now().UTC().Format(time.RFC3339)
+	keep(n, "last_power_state_change", time.Now().UTC().Format(time.RFC3339))
 	if target != node.PowerOn {
-		delete(info, "agent_url")
-		if info["agent_secret_token_pregenerated"] != true {
-			for _, key := range ofAgent {
-				delete(info, key)
-			}
-		}
+		dropAgent(n)
 	}
-	n.DriverInternalInfo = info
 }
 
 func command(ctx context.Context, d *hardware.Driver, target node.PowerState, timeout time.Duration) error {

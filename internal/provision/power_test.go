@@ -22,17 +22,23 @@ import (
 
 // cluster is an etcd in memory, a fleet of machines, and conductors over both.
 type cluster struct {
-	etcd   *leasetest.Etcd
-	bmc    *hardwaretest.BMC
-	client *clientv3.Client
-	store  *node.Store
-	node   node.ID
+	etcd     *leasetest.Etcd
+	bmc      *hardwaretest.BMC
+	machines hardware.Machines // what the fakes command: bmc
+	kit      hardware.Kit      // besides the fakes
+	workers  int               // 0: the default; no reserved ones otherwise
+	patience time.Duration     // for steps; 0: the default
+	stops    map[string]func() // close the sessions of conductors
+	client   *clientv3.Client
+	store    *node.Store
+	node     node.ID
 }
 
 func inBubble(t *testing.T, change func(*node.Node), run func(t *testing.T, c *cluster)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		c := &cluster{etcd: leasetest.New(), bmc: &hardwaretest.BMC{}}
+		c.machines = c.bmc
 		t.Cleanup(c.etcd.Close)
 		c.client = c.etcd.Client("test")
 		c.store = node.NewStore(c.client, lease.DefaultRoot)
@@ -51,27 +57,77 @@ func inBubble(t *testing.T, change func(*node.Node), run func(t *testing.T, c *c
 // conductor is one process.
 func (c *cluster) conductor(t *testing.T, host string) (*provision.Provisioner, *task.Manager) {
 	t.Helper()
+	return c.configured(t, host, provision.Config{})
+}
+
+// configured is one process with a configuration.
+func (c *cluster) configured(t *testing.T, host string, config provision.Config) (*provision.Provisioner, *task.Manager) {
+	t.Helper()
 	client := c.etcd.Client(host)
 	session, err := lease.Open(t.Context(), client, lease.Config{Holder: host})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = session.Close(context.Background()) })
-	tasks, err := task.NewManager(task.Config{Client: client, Sessions: session, Hardware: hardwaretest.Registry(c.bmc)})
+	end := func() { _ = session.Close(context.Background()) }
+	t.Cleanup(end)
+	if c.stops == nil {
+		c.stops = map[string]func(){}
+	}
+	c.stops[host] = end
+	registry, err := hardware.NewRegistry(hardware.Config{Kit: c.kit, Fake: hardware.FakeConfig{Machines: c.machines}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tc := task.Config{Client: client, Sessions: session, Hardware: registry, Workers: c.workers, StepTimeout: c.patience}
+	if c.workers > 0 {
+		tc.ReservedPercent = -1
+	}
+	tasks, err := task.NewManager(tc)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = tasks.Close(context.Background()) })
-	return provision.New(provision.Config{Tasks: tasks}), tasks
+	config.Tasks, config.Store, config.Host = tasks, c.store, host
+	return provision.New(config), tasks
 }
 
 func (c *cluster) read(t *testing.T) *node.Node {
 	t.Helper()
-	n, err := c.store.Node(t.Context(), c.node)
+	return c.readOf(t, c.node)
+}
+
+func (c *cluster) readOf(t *testing.T, id node.ID) *node.Node {
+	t.Helper()
+	n, err := c.store.Node(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// put changes the node's record behind everybody's back.
+func (c *cluster) put(t *testing.T, change func(*node.Node)) {
+	t.Helper()
+	old := c.read(t)
+	updated := old.Clone()
+	change(updated)
+	w, err := c.store.Keys().Update(old, updated)
+	if err == nil {
+		_, err = c.store.Commit(t.Context(), w)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// another creates one more node.
+func (c *cluster) another(t *testing.T, s node.ProvisionState) node.ID {
+	t.Helper()
+	n := &node.Node{Driver: "fake-hardware", ProvisionState: s}
+	if err := c.store.Create(t.Context(), n); err != nil {
+		t.Fatal(err)
+	}
+	return n.UUID
 }
 
 // sent are the commands that could change the machine, in short.
@@ -88,6 +144,12 @@ func (c *cluster) sent() string {
 // settle waits for background work.
 func settle() {
 	time.Sleep(time.Minute)
+	synctest.Wait()
+}
+
+// hours pass.
+func hours(n int) {
+	time.Sleep(time.Duration(n) * time.Hour)
 	synctest.Wait()
 }
 

@@ -1,19 +1,22 @@
 package provision
 
 import (
-	"errors"
-	"fmt"
+	"context"
 	"log/slog"
 	"time"
 
+	"github.com/conductor-metal/conductor/pkg/hardware"
 	"github.com/conductor-metal/conductor/pkg/node"
 	"github.com/conductor-metal/conductor/pkg/task"
 )
 
 // Config describes a Provisioner.
 type Config struct {
-	Tasks  *task.Manager // required
-	Logger *slog.Logger  // nil: discarded
+	Tasks   *task.Manager // required
+	Store   *node.Store   // required; for what needs no lock: who is busy, and who waits for too long
+	Host    string        // of this conductor, for conductor_affinity; empty: that is not kept
+	Metrics *Metrics      // nil: none
+	Logger  *slog.Logger  // nil: discarded
 
 	// PowerTimeout bounds a command that changes the power state when the
 	// request says nothing; 0: 60 s (Ironic: power_state_change_timeout).
@@ -21,63 +24,73 @@ type Config struct {
 	// SoftPowerTimeout is the same for soft power off and soft rebooting;
 	// 0: 600 s (Ironic: soft_power_off_timeout).
 	SoftPowerTimeout time.Duration
+
+	// MaxConcurrentDeploy and MaxConcurrentClean limit how many nodes of the whole
+	// cluster may be deployed, and cleaned or torn down, at the same time; 0: 250
+	// and 50; negative: no limit (Ironic: max_concurrent_deploy, max_concurrent_clean).
+	MaxConcurrentDeploy, MaxConcurrentClean int
+	// NoAutomatedClean leaves nodes as they are that do not say otherwise in
+	// automated_clean (Ironic: automated_clean=false).
+	NoAutomatedClean bool
+	// RefuseInMaintenance refuses provide, and heartbeats, of nodes in maintenance
+	// (Ironic: allow_provisioning_in_maintenance=false).
+	RefuseInMaintenance bool
+	// FastTrack hears of agents on nodes that are not being worked on (Ironic: fast_track).
+	FastTrack bool
+	// MaxConductorWaitStep bounds the reserved step wait; 0: 30 s (Ironic:
+	// max_conductor_wait_step_seconds).
+	MaxConductorWaitStep time.Duration
+	// How long a machine is waited for in each of the waiting states; 0: 1800 s;
+	// negative: for ever (Ironic: deploy_callback_timeout, clean_callback_timeout,
+	// rescue_callback_timeout, service_callback_timeout, inspect_wait_timeout).
+	DeployCallbackTimeout, CleanCallbackTimeout, RescueCallbackTimeout time.Duration
+	ServiceCallbackTimeout, InspectWaitTimeout                         time.Duration
+	// SweepInterval is about how often Run looks for those that were waited for too
+	// long; 0: a minute (Ironic: check_provision_state_interval).
+	SweepInterval time.Duration
+	// Templates answers further deploy steps for a node whose instance asks for
+	// these traits; nil: none (Ironic: deploy templates).
+	Templates func(ctx context.Context, traits []string) ([]hardware.Step, error)
 }
 
 // Provisioner turns what users ask for into tasks. Its methods are safe for
 // concurrent use.
 type Provisioner struct {
-	cfg Config
+	cfg   Config
+	flows flows
+	verbs map[Verb]verb
+
+	waiting waiting
 }
 
 // New returns a Provisioner.
 func New(c Config) *Provisioner {
+	if c.Metrics == nil {
+		c.Metrics = NewMetrics(nil)
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	if c.PowerTimeout == 0 {
-		c.PowerTimeout = 60 * time.Second
+	setDefault(&c.PowerTimeout, 60*time.Second)
+	setDefault(&c.SoftPowerTimeout, 600*time.Second)
+	setDefault(&c.MaxConcurrentDeploy, 250)
+	setDefault(&c.MaxConcurrentClean, 50)
+	setDefault(&c.MaxConductorWaitStep, 30*time.Second)
+	setDefault(&c.SweepInterval, time.Minute)
+	for _, t := range []*time.Duration{
+		&c.DeployCallbackTimeout, &c.CleanCallbackTimeout, &c.RescueCallbackTimeout, &c.ServiceCallbackTimeout, &c.InspectWaitTimeout,
+	} {
+		setDefault(t, 30*time.Minute)
 	}
-	if c.SoftPowerTimeout == 0 {
-		c.SoftPowerTimeout = 600 * time.Second
+	p := &Provisioner{cfg: c}
+	p.flows = p.allFlows()
+	p.verbs = p.allVerbs()
+	return p
+}
+
+func setDefault[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
 	}
-	return &Provisioner{cfg: c}
 }
-
-var (
-	// ErrStateRequested means that the node's state does not allow the action.
-	// Ironic: InvalidStateRequested, 400.
-	ErrStateRequested = errors.New("not possible in the node's state")
-	// ErrPowerState means that the power state may not be set.
-	// Ironic: PowerStateFailure, 409.
-	ErrPowerState = errors.New("power state refused")
-)
-
-// StateError says which action was asked for in which state. It is
-// ErrStateRequested.
-type StateError struct {
-	Node   node.ID
-	Action string
-	State  node.ProvisionState
-}
-
-// Error speaks as Ironic does.
-func (e *StateError) Error() string {
-	return fmt.Sprintf("The requested action %q can not be performed on node %q while it is in state %q.", e.Action, e.Node, e.State)
-}
-
-// Unwrap makes it ErrStateRequested.
-func (e *StateError) Unwrap() error { return ErrStateRequested }
-
-// PowerError says which power state was refused and why. It is ErrPowerState.
-type PowerError struct {
-	Target node.PowerState
-	Reason string
-}
-
-// Error speaks as Ironic does.
-func (e *PowerError) Error() string {
-	return fmt.Sprintf("Failed to set node power state to %s: %s", e.Target, e.Reason)
-}
-
-// Unwrap makes it ErrPowerState.
-func (e *PowerError) Unwrap() error { return ErrPowerState }
