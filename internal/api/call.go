@@ -29,6 +29,9 @@ type call struct {
 	r    *http.Request
 	v    minor
 	wait time.Duration // for the node's lock
+
+	patient bool   // the client asked to wait
+	at      string // see base
 }
 
 // route answers a call or returns why it cannot; it does not do both.
@@ -36,6 +39,9 @@ type route func(ctx context.Context, c *call) error
 
 // handle adds a route, whose work is bounded in time.
 func (a *api) handle(pattern string, since minor, do route) {
+	if method, path, _ := strings.Cut(pattern, " "); method != http.MethodGet && strings.HasPrefix(path, "/v1/nodes/{node}") {
+		do = routed(do)
+	}
 	a.add(pattern, since, func(ctx context.Context, c *call) error {
 		limit := changeTimeout + c.wait
 		if c.r.Method == http.MethodGet || c.r.Method == http.MethodHead {
@@ -53,8 +59,15 @@ func (a *api) handle(pattern string, since minor, do route) {
 // stream adds a route that may go on until the client has enough.
 func (a *api) stream(pattern string, do route) { a.add(pattern, always, do) }
 
+// plain adds a route to the map, from which the tests know what the document of
+// the interface must have.
+func (a *api) plain(pattern string, since minor, h http.Handler) {
+	a.since[pattern] = since
+	a.mux.Handle(pattern, h)
+}
+
 func (a *api) add(pattern string, since minor, do route) {
-	a.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+	a.plain(pattern, since, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx := r.Context()
 		err := a.begin(w, r, since, func(c *call) error { return do(ctx, c) })
 		if err != nil {
@@ -66,7 +79,7 @@ func (a *api) add(pattern string, since minor, do route) {
 			f.words = toldOf(ctx).inWords
 			f.write(w)
 		}
-	})
+	}))
 }
 
 // begin reads what every request may say.
@@ -81,7 +94,7 @@ func (a *api) begin(w http.ResponseWriter, r *http.Request, since minor, do func
 		return refuse(errNoRoute, "The path %s needs API version %s or newer; the request is for %s.", cut(r.URL.Path, 255), since, v)
 	}
 	c := &call{api: a, w: w, r: r, v: v}
-	if c.wait, err = a.askedWait(r); err != nil {
+	if c.wait, c.patient, err = a.askedWait(r); err != nil {
 		return err
 	}
 	return do(c)
@@ -89,7 +102,8 @@ func (a *api) begin(w http.ResponseWriter, r *http.Request, since minor, do func
 
 // askedWait is how long a request is willing to wait for a lock: ?wait= as a
 // duration or in seconds, or else the header Prefer: wait= in seconds (RFC 7240).
-func (a *api) askedWait(r *http.Request) (time.Duration, error) {
+// It also says whether the request asks to wait at all.
+func (a *api) askedWait(r *http.Request) (wait time.Duration, asked bool, err error) {
 	text := r.URL.Query().Get("wait")
 	if text == "" {
 		for _, p := range strings.FieldsFunc(strings.Join(r.Header.Values("Prefer"), ","), func(c rune) bool { return c == ',' || c == ';' }) {
@@ -100,16 +114,16 @@ func (a *api) askedWait(r *http.Request) (time.Duration, error) {
 		}
 	}
 	if text == "" {
-		return min(defaultWait, a.cfg.MaxWait), nil
+		return min(defaultWait, a.cfg.MaxWait), false, nil
 	}
 	d, err := time.ParseDuration(text)
 	if n, secondsErr := strconv.ParseUint(text, 10, 31); secondsErr == nil {
 		d, err = time.Duration(n)*time.Second, nil
 	}
 	if err != nil || d < 0 {
-		return 0, invalid("wait", "%q is not a time such as 30s or 30", cut(text, 32))
+		return 0, false, invalid("wait", "%q is not a time such as 30s or 30", cut(text, 32))
 	}
-	return min(d, a.cfg.MaxWait), nil
+	return min(d, a.cfg.MaxWait), d > 0, nil
 }
 
 // json answers with a body.
@@ -135,6 +149,9 @@ func (c *call) empty() error {
 
 // base is the address under which the client reached us.
 func (c *call) base() string {
+	if c.at != "" { // lists ask often
+		return c.at
+	}
 	scheme := "http"
 	if c.r.TLS != nil {
 		scheme = "https"
@@ -143,7 +160,8 @@ func (c *call) base() string {
 	if host == "" {
 		host = c.cfg.Host
 	}
-	return scheme + "://" + host
+	c.at = scheme + "://" + host
+	return c.at
 }
 
 // url is an absolute address below /v1.
@@ -186,3 +204,11 @@ func (c *call) findNode(ctx context.Context, ref string) (*node.Node, error) {
 
 // user is on whose behalf the call is made, "" if nobody knows.
 func (c *call) user() string { return userOf(c.r) }
+
+// who is the user, or else where the call came from.
+func (c *call) who() string {
+	if name := c.user(); name != "" {
+		return name
+	}
+	return "unnamed client at " + remoteOf(c.r)
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"reflect"
 	"strings"
 
 	"github.com/conductor-metal/conductor/pkg/node"
@@ -20,14 +21,15 @@ func (s *resource[R]) routes(a *api) {
 	}
 	// The wildcard of a portgroup is also that of the path to its ports.
 	a.handle("GET /v1/"+s.path+"/{ref}", s.since, s.show)
+	a.handle("PATCH /v1/"+s.path+"/{ref}", s.since, s.patch)
 	a.handle("DELETE /v1/"+s.path+"/{ref}", s.since, s.remove)
 }
 
 func (a *api) ports() *resource[*node.Port] {
-	s := a.cfg.Store
+	s, lists := a.cfg.Store, a.cfg.Lists
 	return child(&resource[*node.Port]{
-		kind: node.KindPort, path: "ports", plural: "ports", since: 1, names: 88, columns: portColumns,
-		brief: []string{"uuid", "address", "name", "links"}, list: s.Ports,
+		kind: node.KindPort, path: "ports", plural: "ports", since: 1, names: 88, columns: portColumns, clone: (*node.Port).Clone,
+		brief: []string{"uuid", "address", "name", "links"}, list: lists.Ports,
 		find: s.Port,
 		filters: map[string]filter[*node.Port]{
 			"address": {1, func(_ context.Context, _ *call, value string) (func(*node.Port) bool, error) {
@@ -55,10 +57,11 @@ func ofGroup(ctx context.Context, c *call, ref string) (func(*node.Port) bool, e
 }
 
 func (a *api) portgroups() *resource[*node.Portgroup] {
-	s := a.cfg.Store
+	s, lists := a.cfg.Store, a.cfg.Lists
 	return child(&resource[*node.Portgroup]{
 		kind: node.KindPortgroup, path: "portgroups", plural: "portgroups", since: 23, names: 23, columns: portgroupColumns,
-		brief: []string{"uuid", "address", "name", "links"}, list: s.Portgroups, find: s.Portgroup,
+		clone: (*node.Portgroup).Clone, required: []string{"mode"},
+		brief: []string{"uuid", "address", "name", "links"}, list: lists.Portgroups, find: s.Portgroup,
 		derived: map[string]func(*view, *node.Portgroup) any{
 			"ports": func(v *view, g *node.Portgroup) any { return v.links("portgroups/" + g.UUID + "/ports") },
 		},
@@ -71,25 +74,27 @@ func (a *api) portgroups() *resource[*node.Portgroup] {
 }
 
 func (a *api) connectors() *resource[*node.VolumeConnector] {
-	s := a.cfg.Store
+	s, lists := a.cfg.Store, a.cfg.Lists
 	return child(&resource[*node.VolumeConnector]{
 		kind: node.KindVolumeConnector, path: "volume/connectors", plural: "connectors", since: 32, columns: connectorColumns,
-		brief: []string{"uuid", "node_uuid", "type", "connector_id", "links"}, list: s.VolumeConnectors, find: s.VolumeConnector,
+		clone: (*node.VolumeConnector).Clone,
+		brief: []string{"uuid", "node_uuid", "type", "connector_id", "links"}, list: lists.VolumeConnectors, find: s.VolumeConnector,
 	}, 32)
 }
 
 func (a *api) targets() *resource[*node.VolumeTarget] {
-	s := a.cfg.Store
+	s, lists := a.cfg.Store, a.cfg.Lists
 	return child(&resource[*node.VolumeTarget]{
 		kind: node.KindVolumeTarget, path: "volume/targets", plural: "targets", since: 32, columns: targetColumns,
 		brief: []string{"uuid", "node_uuid", "volume_type", "boot_index", "volume_id", "links"},
-		list:  s.VolumeTargets, find: s.VolumeTarget, masked: (*node.VolumeTarget).Masked,
+		list:  lists.VolumeTargets, find: s.VolumeTarget, clone: (*node.VolumeTarget).Clone, masked: (*node.VolumeTarget).Masked,
 	}, 32)
 }
 
 // child fills in what all kinds of records that belong to a node have.
 func child[R node.Record](s *resource[R], filterByNode minor) *resource[R] {
 	s.fields = fieldsOf[R]()
+	s.required = append(s.required, "node_uuid")
 	if s.derived == nil {
 		s.derived = map[string]func(*view, R) any{}
 	}
@@ -102,26 +107,11 @@ func child[R node.Record](s *resource[R], filterByNode minor) *resource[R] {
 		if err != nil {
 			return nil, err
 		}
-		return func(r R) bool { return parentOf(r) == n.UUID }, nil
+		return func(r R) bool { return node.Of(r) == n.UUID }, nil
 	}
 	s.filters["node"] = filter[R]{filterByNode, ofNode}
 	s.filters["node_uuid"] = filter[R]{1, ofNode}
 	return s
-}
-
-// parentOf is the node that a record belongs to.
-func parentOf(r node.Record) node.ID {
-	switch r := r.(type) {
-	case *node.Port:
-		return r.NodeUUID
-	case *node.Portgroup:
-		return r.NodeUUID
-	case *node.VolumeConnector:
-		return r.NodeUUID
-	case *node.VolumeTarget:
-		return r.NodeUUID
-	}
-	return ""
 }
 
 // create adds a record. It takes no lock, as in Ironic.
@@ -131,7 +121,7 @@ func (s *resource[R]) create(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := c.cfg.Store.Create(ctx, r); err != nil {
+	if err := c.cfg.Tasks.Create(ctx, r, c.user()); err != nil {
 		if missing, ok := errors.AsType[*node.NotFoundError](err); ok { // Ironic: a 404 would be about the path
 			return refuse(node.ErrInvalid, "%s", notFoundText(missing))
 		}
@@ -141,22 +131,7 @@ func (s *resource[R]) create(ctx context.Context, c *call) error {
 	return c.json(http.StatusCreated, s.render(&view{call: c}, r, s.visible(c.v)))
 }
 
-func fresh[R node.Record]() R {
-	var r any
-	switch any(*new(R)).(type) {
-	case *node.Node:
-		r = &node.Node{}
-	case *node.Port:
-		r = &node.Port{}
-	case *node.Portgroup:
-		r = &node.Portgroup{}
-	case *node.VolumeConnector:
-		r = &node.VolumeConnector{}
-	case *node.VolumeTarget:
-		r = &node.VolumeTarget{}
-	}
-	return r.(R)
-}
+func fresh[R node.Record]() R { return reflect.New(reflect.TypeFor[R]().Elem()).Interface().(R) }
 
 // nodeIdent puts the uuid in the place of node_ident, which may be a name.
 func (c *call) nodeIdent(ctx context.Context, kind node.Kind, raw map[string]json.RawMessage) error {
@@ -196,7 +171,7 @@ func (s *resource[R]) remove(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	err = c.exclusive(ctx, parentOf(found), purposeUpdate, func(ctx context.Context, x *task.Exclusive) error {
+	err = c.exclusive(ctx, node.Of(found), purposeUpdate, func(ctx context.Context, x *task.Exclusive) error {
 		r, err := underLock(x.Records(), found)
 		if err != nil {
 			return err

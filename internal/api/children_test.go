@@ -107,12 +107,17 @@ func TestVolumes(t *testing.T) {
 
 // Every column is a field of its record or derived, so that rendering finds it.
 func TestColumnsAreThere(t *testing.T) {
-	a := &api{cfg: Config{Store: node.NewStore(nil, lease.DefaultRoot)}}
+	store := node.NewStore(nil, lease.DefaultRoot)
+	a := &api{cfg: Config{Store: store, Lists: store}}
 	check(t, a.nodes())
 	check(t, a.ports())
 	check(t, a.portgroups())
 	check(t, a.connectors())
 	check(t, a.targets())
+	check(t, a.allocations())
+	check(t, a.templates())
+	check(t, a.runbooks())
+	check(t, a.chassis())
 }
 
 func check[R node.Record](t *testing.T, s *resource[R]) {
@@ -127,4 +132,21 @@ func check[R node.Record](t *testing.T, s *resource[R]) {
 			t.Errorf("the brief list of %ss has the unknown column %s", s.kind, name)
 		}
 	}
+}
+
+func TestListsOfPortgroups(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *server) {
+		s.create(t, object{"uuid": idA, "name": "a"})
+		s.create(t, object{"uuid": idB, "name": "b"})
+		for name, id := range map[string]string{"bond0": idA, "bond1": idB} {
+			s.want(t, 201, "POST", "/v1/portgroups", object{"node_uuid": id, "name": name, "properties": object{"miimon": "100"}})
+		}
+		r := s.want(t, 200, "GET", "/v1/portgroups/detail?sort_key=name", nil)
+		if got := r.names("portgroups", "name") + " " + r.names("portgroups", "properties"); got != "bond0 bond1 map[miimon:100] map[miimon:100]" {
+			t.Errorf("in detail: %s", got)
+		}
+		if got := s.want(t, 200, "GET", "/v1/nodes/b/portgroups", nil).names("portgroups", "name"); got != "bond1" {
+			t.Errorf("those of b: %s", got)
+		}
+	})
 }

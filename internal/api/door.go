@@ -28,22 +28,34 @@ const (
 // answer is a ResponseWriter that remembers the status.
 type answer struct {
 	http.ResponseWriter
+	to     *http.Request
 	status int
+}
+
+// answerTimeout is how long a client may take to read its answer; streams give
+// more for each event. Only now: the wait for a lock is no part of it.
+const answerTimeout = 2 * time.Minute
+
+// begin remembers the first status.
+func (a *answer) begin(status int) {
+	if a.status == 0 {
+		a.status = status
+		_ = http.NewResponseController(a.ResponseWriter).SetWriteDeadline(time.Now().Add(answerTimeout)) // a recorder has none
+	}
 }
 
 // WriteHeader remembers the status.
 func (a *answer) WriteHeader(status int) {
-	if a.status == 0 {
-		a.status = status
+	a.begin(status)
+	if !TakesRetryAfter(a.to) {
+		a.Header().Del("Retry-After")
 	}
 	a.ResponseWriter.WriteHeader(status)
 }
 
 // Write sends the status 200 if none was sent.
 func (a *answer) Write(p []byte) (int, error) {
-	if a.status == 0 {
-		a.status = http.StatusOK
-	}
+	a.begin(http.StatusOK)
 	return a.ResponseWriter.Write(p)
 }
 
@@ -52,8 +64,9 @@ func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 // told carries what only the inside of a request knows to where it is logged.
 type told struct {
-	id  string
-	err error
+	id   string
+	user string // who calls, "" if nobody knows
+	err  error
 
 	node node.ID // of the one that the client called by name
 	name string
@@ -106,7 +119,7 @@ func (a *api) door() http.Handler {
 		h.Set(headerMax, newest.String())
 		r = r.WithContext(context.WithValue(r.Context(), toldKey{}, t))
 		r.URL = plainURL(r)
-		out := &answer{ResponseWriter: w}
+		out := &answer{ResponseWriter: w, to: r}
 		a.metrics.inFlight.Inc()
 		defer func() {
 			a.metrics.inFlight.Dec()
@@ -122,6 +135,10 @@ func (a *api) door() http.Handler {
 				panic(p)
 			}
 		}()
+		if t.user, t.err = a.admit(out, r); t.err != nil {
+			faultOf(t.err).write(out)
+			return
+		}
 		a.serve(out, r)
 	})
 }
@@ -176,8 +193,8 @@ func (a *api) record(r *http.Request, out *answer, t *told, took time.Duration) 
 	a.metrics.served(route, r.Method, status, took)
 	level := slog.LevelInfo
 	switch {
-	case !strings.HasPrefix(route, "/v1/") && status < 500:
-		level = slog.LevelDebug
+	case !strings.HasPrefix(route, "/v1/") && status < 500, t.err == nil && (route == "/readyz" || route == "/healthz"):
+		level = slog.LevelDebug // readyz itself tells when something fails
 	case status >= 500 && !errors.Is(t.err, context.Canceled):
 		level = slog.LevelError
 	}
@@ -209,6 +226,7 @@ func requestID(h http.Header) string {
 // unversioned are the paths that are served as if they began with /v1.
 var unversioned = map[string]bool{
 	"nodes": true, "ports": true, "portgroups": true, "volume": true, "conductors": true, "drivers": true,
+	"lookup": true, "heartbeat": true,
 }
 
 // plainURL is the URL without a slash at its end, and below /v1.
@@ -228,13 +246,8 @@ func plainURL(r *http.Request) *url.URL {
 	return &u
 }
 
-// userOf is the name in the client's certificate, which the server has verified.
-func userOf(r *http.Request) string {
-	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
-		return r.TLS.VerifiedChains[0][0].Subject.CommonName
-	}
-	return ""
-}
+// userOf is who the request is from, "" if nobody knows.
+func userOf(r *http.Request) string { return toldOf(r.Context()).user }
 
 // remoteOf names a client that has no name.
 func remoteOf(r *http.Request) string {

@@ -126,7 +126,7 @@ func TestAPanicIsAnAnswer(t *testing.T) {
 
 func mustMetrics(t *testing.T) *metrics {
 	t.Helper()
-	m, err := newMetrics(prometheus.NewRegistry())
+	m, err := newMetrics(prometheus.NewRegistry(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +168,7 @@ func (n noSession) Current() (*lease.Session, error) { return nil, n.err }
 
 func TestReadiness(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *server) {
-		if r := s.want(t, 200, "GET", "/readyz?verbose", nil); r.Raw != "[+]etcd ok\n[+]session ok\nok\n" {
+		if r := s.want(t, 200, "GET", "/readyz?verbose", nil); r.Raw != "[+]etcd ok\n[+]session ok\n[+]work ok\nok\n" {
 			t.Errorf("%q", r.Raw)
 		}
 		if r := s.want(t, 200, "GET", "/readyz", nil); r.Raw != "ok\n" {
@@ -176,15 +176,38 @@ func TestReadiness(t *testing.T) {
 		}
 		c := s.config(noSession{errors.New("draining")})
 		c.Registry = nil
-		h, err := New(c)
+		h, err := judged(t, c)
 		if err != nil {
 			t.Fatal(err)
 		}
 		s.Handler = h
-		if r := s.want(t, 503, "GET", "/readyz", nil); r.Raw != "[+]etcd ok\n[-]session failed: draining\nnot ready\n" {
+		if r := s.want(t, 503, "GET", "/readyz", nil); r.Raw != "[+]etcd ok\n[-]session failed: draining\n[+]work ok\nnot ready\n" {
 			t.Errorf("%q", r.Raw)
 		}
 		s.want(t, 200, "GET", "/livez", nil)
+	})
+}
+
+// Who asks every few seconds does not fill the log: it tells what has changed.
+func TestReadinessInTheLog(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *server) {
+		probe := func(code int) {
+			for range 2 { // for 8 s at most, which the session survives
+				s.want(t, code, "GET", "/readyz", nil)
+				s.want(t, code, "GET", "/healthz", nil)
+			}
+		}
+		probe(200)
+		s.etcd.CutAll()
+		probe(503)
+		s.etcd.Heal("c1")
+		probe(200)
+		log := s.log.String()
+		for line, want := range map[string]int{`"msg":"not ready"`: 1, `"msg":"ready again"`: 1, `"level":"ERROR"`: 0, `"route":"/readyz"`: 0} {
+			if n := strings.Count(log, line); n != want {
+				t.Errorf("%d times %s in the log, want %d:\n%s", n, line, want, log)
+			}
+		}
 	})
 }
 
@@ -267,4 +290,34 @@ func TestInWords(t *testing.T) {
 	if got := (&told{}).inWords("node " + idA); got != "node "+idA {
 		t.Errorf("got %q", got)
 	}
+}
+
+// slowReader remembers until when its client may read.
+type slowReader struct {
+	*httptest.ResponseRecorder
+	until []time.Time
+}
+
+func (w *slowReader) SetWriteDeadline(until time.Time) error {
+	w.until = append(w.until, until)
+	return nil
+}
+
+// A client that does not read its answer does not keep it in memory for ever; the
+// time that a request waits for a lock does not count.
+func TestAnswersHaveATimeLimit(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *server) {
+		s.create(t, object{"uuid": idA})
+		s.lock(t, s.open(t, "c2.example"), idA, lease.Exclusive)
+		for _, tt := range []struct {
+			method, path string
+			code         int
+		}{{"GET", "/v1/nodes", 200}, {"GET", "/metrics", 200}, {"GET", "/v1/nothing", 404}, {"DELETE", "/v1/nodes/" + idA + "?wait=4m", 409}} {
+			w := &slowReader{ResponseRecorder: httptest.NewRecorder()}
+			s.ServeHTTP(w, s.request(t, tt.method, tt.path, nil))
+			if w.Code != tt.code || len(w.until) != 1 || !w.until[0].Equal(time.Now().Add(answerTimeout)) {
+				t.Errorf("%s %s: %d, deadlines %v, want one in %s", tt.method, tt.path, w.Code, w.until, answerTimeout)
+			}
+		}
+	})
 }

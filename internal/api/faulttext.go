@@ -43,6 +43,11 @@ func etcdText(error) string {
 	return "etcd does not answer. A change that was asked for may have been made or not: read before you ask for it again."
 }
 
+func fullText(error) string {
+	return "No lock can be taken and nothing written: " + errFull.Error() +
+		". A change that was asked for may have been made or not: read before you ask for it again."
+}
+
 func lateText(err error) string {
 	return "No answer in time: " + err.Error() + ". A change that was asked for may have been made or not: read before you ask for it again."
 }
@@ -77,7 +82,19 @@ func inUseText(err error) string {
 	if !ok {
 		return err.Error()
 	}
-	return fmt.Sprintf("Cannot complete the requested action because %s %s contains ports %s.", e.Kind, e.UUID, strings.Join(e.By, ", "))
+	users := "ports"
+	if e.Kind == node.KindChassis {
+		users = "nodes"
+	}
+	return fmt.Sprintf("Cannot complete the requested action because %s %s contains %s %s.", e.Kind, e.UUID, users, strings.Join(e.By, ", "))
+}
+
+// aKind names one of a kind at the beginning of a sentence.
+func aKind(k node.Kind) string {
+	if strings.ContainsAny(string(k[:1]), "aeiou") {
+		return "An " + string(k)
+	}
+	return "A " + string(k)
 }
 
 // duplicateText has Ironic's words where it has a kind of error for each field.
@@ -88,13 +105,13 @@ func duplicateText(err error) string {
 	}
 	switch e.Field {
 	case "uuid":
-		return fmt.Sprintf("A %s with UUID %s already exists.", e.Kind, e.Value)
+		return fmt.Sprintf("%s with UUID %s already exists.", aKind(e.Kind), e.Value)
 	case "address":
-		return fmt.Sprintf("A %s with MAC address %s already exists.", e.Kind, e.Value)
+		return fmt.Sprintf("%s with MAC address %s already exists.", aKind(e.Kind), e.Value)
 	case "instance_uuid":
 		return fmt.Sprintf("Instance %s is already associated with a node, it cannot be associated with another. (node %s)", e.Value, e.Owner)
 	case "boot_index":
-		return fmt.Sprintf("A %s with boot index '%s' for the same node already exists.", e.Kind, e.Value)
+		return fmt.Sprintf("%s with boot index '%s' for the same node already exists.", aKind(e.Kind), e.Value)
 	}
-	return fmt.Sprintf("A %s with %s %s already exists.", e.Kind, strings.ReplaceAll(e.Field, "_", " "), e.Value)
+	return fmt.Sprintf("%s with %s %s already exists.", aKind(e.Kind), strings.ReplaceAll(e.Field, "_", " "), e.Value)
 }

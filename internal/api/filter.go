@@ -34,6 +34,9 @@ var nodeFilters = map[string]nodeFilter{
 		}
 		return func(n *node.Node) bool { return n.ProvisionState == state }, nil
 	}},
+	"conductor": {49, func(_ context.Context, c *call, value string) (func(*node.Node) bool, error) {
+		return func(n *node.Node) bool { return c.conductorOf(n) == value }, nil
+	}},
 	"description_contains": {51, func(_ context.Context, _ *call, value string) (func(*node.Node) bool, error) {
 		return func(n *node.Node) bool { return strings.Contains(n.Description, value) }, nil
 	}},

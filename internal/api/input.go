@@ -61,6 +61,10 @@ func (s *resource[R]) input(c *call, into R, edit func(map[string]json.RawMessag
 	var bad []node.FieldError
 	for _, name := range slices.Sorted(maps.Keys(raw)) {
 		col, known := s.columns[name]
+		if known && col.since != beyond && unset(name, raw[name]) { // Ironic: harmless in all versions
+			delete(raw, name)
+			continue
+		}
 		switch {
 		case !known || col.since == beyond:
 			bad = append(bad, node.FieldError{Field: cut(name, 64), Reason: "unknown field"})
@@ -73,9 +77,15 @@ func (s *resource[R]) input(c *call, into R, edit func(map[string]json.RawMessag
 	if len(bad) > 0 {
 		return &node.ValidationError{Fields: bad}
 	}
+	s.looseBools(raw)
 	data, err = json.Marshal(raw)
 	if err != nil {
 		return err
 	}
 	return node.DecodeInput(bytes.NewReader(data), maxBody+1024, into)
+}
+
+// unset says whether a value is the one of a field that is not set.
+func unset(name string, value json.RawMessage) bool {
+	return string(value) == "null" || name == "conductor_group" && string(value) == `""`
 }

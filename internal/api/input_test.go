@@ -26,7 +26,7 @@ func TestMalformedInput(t *testing.T) {
 		{"a field twice", "/v1/nodes", `{` + driver + `, "name": "x", "name": "y"}`, 400, []string{`name: the name "name" occurs twice`}},
 		{"too deep", "/v1/nodes", `{` + driver + `, "extra": {"a":` + strings.Repeat("[", 999) + strings.Repeat("]", 999) + `}}`, 400, []string{"extra: nested too deep"}},
 		{"case of a field", "/v1/nodes", `{"Driver": "fake-hardware"}`, 400, []string{"Driver"}},
-		{"wrong types", "/v1/nodes", `{"driver": 7, "properties": "x", "maintenance": "no"}`, 400, []string{"driver: must be text", "properties: must be a JSON object", "maintenance: must be true or false"}},
+		{"wrong types", "/v1/nodes", `{"driver": 7, "properties": "x", "maintenance": "perhaps"}`, 400, []string{"driver: must be text", "properties: must be a JSON object", "maintenance: must be true or false"}},
 		{"read only", "/v1/nodes", `{` + driver + `, "provision_state": "active"}`, 400, []string{"provision_state: cannot be set"}},
 		{"conductor's own", "/v1/nodes", `{` + driver + `, "conductor_affinity": "me", "written_by": {}}`, 400, []string{"conductor_affinity", "written_by"}},
 		{"no driver", "/v1/nodes", `{"name": "x"}`, 400, []string{"driver: is required"}},
@@ -121,7 +121,9 @@ func TestDeletedWhileWaiting(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *server) {
 		s.create(t, object{"uuid": idA})
 		l := s.lock(t, s.open(t, "c2.example"), idA, lease.Exclusive)
+		deleted := make(chan struct{})
 		time.AfterFunc(time.Second, func() {
+			defer close(deleted)
 			rs, err := s.store.Records(t.Context(), idA)
 			if err != nil {
 				t.Error(err)
@@ -136,6 +138,7 @@ func TestDeletedWhileWaiting(t *testing.T) {
 			}
 		})
 		s.want(t, 404, "PUT", "/v1/nodes/"+idA+"/states/power?wait=30s", object{"target": "power on"})
+		<-deleted
 	})
 }
 

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -41,21 +40,18 @@ func (s *resource[R]) index(detail bool) route {
 			return err
 		}
 		v := &view{call: c}
-		if err := v.load(ctx, names); err != nil {
+		if err := v.load(ctx, names, page.Revision); err != nil {
 			return err
 		}
-		items := make([]map[string]any, len(page.Items))
-		for i, r := range page.Items {
-			items[i] = s.render(v, r, names)
-		}
-		body := map[string]any{s.plural: items}
-		c.leftOut(ctx, page.Corrupt, body)
+		aged(c, page)
+		beside := map[string]any{}
+		c.leftOut(ctx, page.Corrupt, beside)
 		if page.Next != "" {
 			q.Set("marker", page.Next)
 			q.Set("limit", strconv.Itoa(len(page.Items)))
-			body["next"] = c.base() + c.r.URL.Path + "?" + q.Encode()
+			beside["next"] = c.base() + c.r.URL.Path + "?" + q.Encode()
 		}
-		return c.json(http.StatusOK, body)
+		return s.writeList(v, page.Items, names, beside)
 	}
 }
 
@@ -94,19 +90,15 @@ func (s *resource[R]) detailed(c *call, q url.Values, detail bool) (bool, error)
 
 // page reads the part of the list that the request wants.
 func (s *resource[R]) page(ctx context.Context, c *call, q url.Values) (*node.Page[R], error) {
-	limit := maxLimit
-	if text := q.Get("limit"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n <= 0 {
-			return nil, invalid("limit", "must be a positive number")
-		}
-		limit = min(n, maxLimit)
+	limit, err := askedLimit(q)
+	if err != nil {
+		return nil, err
 	}
 	key, down, err := s.order(c, q)
 	if err != nil {
 		return nil, err
 	}
-	req := node.ListRequest[R]{Limit: limit, Marker: strings.ToLower(q.Get("marker"))}
+	req := node.ListRequest[R]{Limit: limit, Marker: strings.ToLower(q.Get("marker")), MaxAge: c.maxAge()}
 	if req.Marker != "" && !node.IsUUID(req.Marker) {
 		return nil, invalid("marker", "must be the uuid of the last one seen")
 	}
@@ -227,12 +219,12 @@ func (s *resource[R]) sorted(ctx context.Context, req node.ListRequest[R], key s
 	return page, nil
 }
 
-// load reads what the chosen columns need besides the records.
-func (v *view) load(ctx context.Context, names []string) error {
+// load reads what the chosen columns need besides the records of a revision.
+func (v *view) load(ctx context.Context, names []string, from int64) error {
 	if !slices.Contains(names, "reservation") {
 		return nil
 	}
-	queues, err := v.cfg.Locks.List(ctx)
+	queues, err := v.queues(ctx, from)
 	if err != nil {
 		return err
 	}

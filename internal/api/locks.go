@@ -68,7 +68,7 @@ func listLocks(ctx context.Context, c *call) error {
 	}
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
-	queues, err := c.cfg.Locks.List(ctx)
+	queues, err := c.queues(ctx, 0)
 	if err != nil {
 		return err
 	}
@@ -156,10 +156,7 @@ func breakLock(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	by := c.user()
-	if by == "" {
-		by = "unnamed client at " + remoteOf(c.r)
-	}
+	by := c.who()
 	done, err := c.cfg.Locks.Break(ctx, name, revision, by, why)
 	if err != nil {
 		return changed(err)

@@ -1,12 +1,15 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
+	"github.com/conductor-metal/conductor/internal/allocate"
 	"github.com/conductor-metal/conductor/pkg/hardware"
 	"github.com/conductor-metal/conductor/pkg/lease"
 	"github.com/conductor-metal/conductor/pkg/node"
@@ -20,24 +23,30 @@ const (
 	purposeUpdate      = "node update"
 )
 
+// recordPurposes are those of tasks that write records and command no machine.
+var recordPurposes = []string{
+	purposeDelete, purposeMaintenance, purposeUpdate, "port update", "portgroup update", "volume connector update", "volume target update",
+	allocate.Purpose, allocate.PurposeBackfill, allocate.PurposeDelete,
+}
+
 func (a *api) nodes() *resource[*node.Node] {
 	within := func(part string) func(*view, *node.Node) any {
 		return func(v *view, n *node.Node) any { return v.links("nodes/" + string(n.UUID) + part) }
 	}
 	s := &resource[*node.Node]{
 		kind: node.KindNode, path: "nodes", plural: "nodes", since: 1, columns: nodeColumns, names: 5,
-		brief:  []string{"uuid", "name", "instance_uuid", "maintenance", "power_state", "provision_state", "links"},
-		masked: (*node.Node).Masked,
+		brief: []string{"uuid", "name", "instance_uuid", "maintenance", "power_state", "provision_state", "links"},
+		clone: (*node.Node).Clone, masked: shownNode,
 		derived: map[string]func(*view, *node.Node) any{
 			"links": within(""), "ports": within("/ports"), "states": within("/states"),
 			"portgroups": within("/portgroups"), "volume": within("/volume"),
-			"conductor":       func(*view, *node.Node) any { return nil },
+			"conductor":       func(v *view, n *node.Node) any { return shape("", v.conductorOf(n)) },
 			"provision_state": func(v *view, n *node.Node) any { return provisionState(n.ProvisionState, v.v) },
 			"reservation":     func(v *view, n *node.Node) any { return shape("reservation", v.holders[string(n.UUID)]) },
 		},
 		filters: nodeFilters, find: a.cfg.Store.Find, fields: fieldsOf[*node.Node](),
 	}
-	s.list = a.cfg.Store.Nodes
+	s.list = a.cfg.Lists.Nodes
 	return s
 }
 
@@ -123,14 +132,25 @@ func createNode(s *resource[*node.Node]) route {
 		if n.Driver == "" {
 			return invalid("driver", "is required")
 		}
+		if err := c.mayName(n.Name); err != nil {
+			return err
+		}
+		if n.ParentNode != "" {
+			var err error
+			if n.ParentNode, err = c.known(ctx, "parent_node", n.ParentNode); err != nil {
+				return err
+			}
+		}
+		follow(n, map[string]bool{"instance_info": true})
 		if n.Retired && n.ProvisionState == node.StateAvailable {
 			return refuse(node.ErrInvalidState, "A node in the state available cannot be retired.")
 		}
-		if err := c.compose(n); err != nil {
+		n.Normalize()
+		if err := cmp.Or(c.compose(n), c.served(n)); err != nil {
 			return err
 		}
-		if err := c.cfg.Store.Create(ctx, n); err != nil {
-			return err
+		if err := c.cfg.Tasks.Create(ctx, n, c.user()); err != nil {
+			return asInput(err, n) // the chassis
 		}
 		c.w.Header().Set("Location", c.url("nodes/"+string(n.UUID)))
 		return c.json(http.StatusCreated, s.render(&view{call: c}, n, s.visible(c.v)))
@@ -142,8 +162,7 @@ func createNode(s *resource[*node.Node]) route {
 func (c *call) compose(n *node.Node) error {
 	made, err := c.cfg.Hardware.Compose(n)
 	if errors.Is(err, hardware.ErrDriverNotFound) {
-		return refuse(errNoValidHost, "No valid host was found. Reason: No conductor service registered which supports driver %s for conductor group %q. (enabled: %s)",
-			cut(n.Driver, 255), cut(n.ConductorGroup, 255), strings.Join(c.cfg.Hardware.Types(), ", "))
+		return c.noValidHost(n)
 	}
 	if err != nil {
 		return err
@@ -153,6 +172,19 @@ func (c *call) compose(n *node.Node) error {
 		*fields[name+"_interface"] = value
 	}
 	return nil
+}
+
+// served refuses a node of which no conductor that lives takes care.
+func (c *call) served(n *node.Node) error {
+	if c.cfg.Cluster.Members != nil && c.conductorOf(n) == "" {
+		return c.noValidHost(n)
+	}
+	return nil
+}
+
+func (c *call) noValidHost(n *node.Node) error {
+	return refuse(errNoValidHost, "No valid host was found. Reason: No conductor service registered which supports driver %s for conductor group %q. (enabled here: %s)",
+		cut(n.Driver, 255), cut(n.ConductorGroup, 255), strings.Join(c.cfg.Hardware.Types(), ", "))
 }
 
 // deleteNode is DELETE /v1/nodes/{node}. It needs no driver, which may be broken.
@@ -175,14 +207,16 @@ func deleteNode(ctx context.Context, c *call) error {
 }
 
 func mayDelete(n *node.Node) error {
+	// Ironic: allow_deleting_available_nodes, which is on by default.
+	deletable := append(node.DeleteAllowed.States(), node.StateAvailable)
 	switch {
 	case n.InstanceUUID != "" && !n.Maintenance:
 		return refuse(errAssociated, "Node %s is associated with instance %s.", n.UUID, n.InstanceUUID)
 	case n.Protected:
 		return refuse(errProtected, "Node %s is protected and cannot be undeployed, rebuilt or deleted.", n.UUID)
-	case !node.DeleteAllowed.Has(n.ProvisionState) && !n.Maintenance:
+	case !slices.Contains(deletable, n.ProvisionState) && !n.Maintenance:
 		return refuse(node.ErrInvalidState, "Can not delete node %q while it is in provision state %q. Valid provision states to perform deletion are: %q, "+
-			"or set the node into maintenance mode", n.UUID, n.ProvisionState, node.DeleteAllowed.States())
+			"or set the node into maintenance mode", n.UUID, n.ProvisionState, deletable)
 	}
 	return nil
 }
@@ -191,12 +225,25 @@ func mayDelete(n *node.Node) error {
 func (c *call) exclusive(ctx context.Context, id node.ID, purpose string, fn func(context.Context, *task.Exclusive) error) error {
 	r := task.Request{Node: id, Purpose: purpose, Wait: c.wait, User: c.user(), NoDriver: true}
 	return c.cfg.Tasks.Exclusive(ctx, r, func(ctx context.Context, x *task.Exclusive) error {
-		err := fn(ctx, x)
-		if err == nil && !node.Unstable.Has(x.Node().ProvisionState) && onlyRecords(x.Abandoned()) {
-			x.Settle()
-		}
-		return err
+		return settling(x, fn(ctx, x))
 	})
+}
+
+// edit changes the record of a node and nothing else, and writes it when fn has
+// returned. It takes no lock unless somebody else has it; fn may run twice.
+func (c *call) edit(ctx context.Context, id node.ID, purpose string, fn func(context.Context, task.Edit) error) error {
+	r := task.Request{Node: id, Purpose: purpose, Wait: c.wait, User: c.user()}
+	return c.cfg.Tasks.Edit(ctx, r, func(ctx context.Context, x task.Edit) error {
+		return settling(x, fn(ctx, x))
+	})
+}
+
+// settling deals with what was abandoned if it was only about records.
+func settling(x task.Edit, err error) error {
+	if err == nil && !node.Unstable.Has(x.Node().ProvisionState) && onlyRecords(x.Abandoned()) {
+		x.Settle()
+	}
+	return err
 }
 
 // onlyRecords says whether an abandoned section, and all that it found abandoned
@@ -205,7 +252,7 @@ func (c *call) exclusive(ctx context.Context, id node.ID, purpose string, fn fun
 // words names the command that it runs.
 func onlyRecords(i *lease.Intent) bool {
 	for ; i != nil; i = i.Left {
-		ours := i.Purpose == purposeDelete || i.Purpose == purposeMaintenance || i.Purpose == purposeUpdate
+		ours := slices.Contains(recordPurposes, i.Purpose)
 		if !ours || i.Detail != "" {
 			return false
 		}

@@ -174,6 +174,10 @@ func TestLockedTellsWho(t *testing.T) {
 				t.Errorf("Retry-After %q, queue %v", r.Header.Get("Retry-After"), r.Body["queue"])
 			}
 		}
+		// Ironic's client dies of the header.
+		if r := s.want(t, 409, "DELETE", "/v1/nodes/a?wait=0", nil, "User-Agent: python-ironicclient"); r.Header.Get("Retry-After") != "" || r.Body["holder"] == nil {
+			t.Errorf("python-ironicclient is told %v %s", r.Header, r.Raw)
+		}
 		r := s.want(t, 409, "DELETE", "/v1/nodes/"+idA+"?wait=0", nil) // named as it was called
 		if !strings.HasPrefix(r.fault(), "Node "+idA+" is locked") {
 			t.Errorf("text %q", r.fault())

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"maps"
 	"reflect"
 	"slices"
@@ -20,9 +21,13 @@ type resource[R node.Record] struct {
 	columns columns
 	brief   []string // what a list without detail shows
 	names   minor    // since when a path may have a name in place of the uuid; 0: never
+	clone   func(R) R
 	masked  func(R) R
-	derived map[string]func(v *view, r R) any // columns that the record does not have
-	filters map[string]filter[R]
+	// required are fields that a patch may change but not remove, beyond those
+	// that the record itself requires.
+	required []string
+	derived  map[string]func(v *view, r R) any // columns that the record does not have
+	filters  map[string]filter[R]
 
 	list   func(context.Context, node.ListRequest[R]) (*node.Page[R], error)
 	find   func(ctx context.Context, ref string) (R, error)
@@ -80,19 +85,8 @@ func (s *resource[R]) chosen(c *call, all bool) ([]string, error) {
 }
 
 // render makes an answer of a record, with its secrets masked.
-func (s *resource[R]) render(v *view, r R, names []string) map[string]any {
-	if s.masked != nil {
-		r = s.masked(r)
-	}
-	out := make(map[string]any, len(names))
-	for _, name := range names {
-		if derive := s.derived[name]; derive != nil {
-			out[name] = derive(v, r)
-			continue
-		}
-		out[name] = shape(name, s.value(r, name))
-	}
-	return out
+func (s *resource[R]) render(v *view, r R, names []string) json.RawMessage {
+	return s.append(nil, v, r, names)
 }
 
 func (s *resource[R]) value(r R, name string) any {

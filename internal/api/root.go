@@ -29,7 +29,10 @@ func v1(_ context.Context, c *call) error {
 		"links":       []link{{Href: c.url(""), Rel: "self"}},
 		"media_types": []map[string]string{{"base": "application/json", "type": "application/vnd.openstack.ironic.v1+json"}},
 	}
-	for name, since := range map[string]minor{"nodes": 1, "ports": 1, "drivers": 1, "portgroups": 23, "volume": 32, "conductors": 49} {
+	for name, since := range map[string]minor{
+		"nodes": 1, "ports": 1, "drivers": 1, "portgroups": 23, "volume": 32, "conductors": 49, "lookup": 22, "heartbeat": 22,
+		"chassis": 1, "allocations": 52, "deploy_templates": 55, "shards": 82, "runbooks": 92,
+	} {
 		if since <= c.v {
 			out[name] = c.links(name)
 		}

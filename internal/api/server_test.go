@@ -12,10 +12,12 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/conductor-metal/conductor/internal/allocate"
 	"github.com/conductor-metal/conductor/internal/provision"
 	"github.com/conductor-metal/conductor/pkg/hardware/hardwaretest"
 	"github.com/conductor-metal/conductor/pkg/lease"
@@ -31,12 +33,15 @@ type server struct {
 	etcd    *leasetest.Etcd
 	client  *clientv3.Client
 	store   *node.Store
+	lists   *node.Cache
 	session *lease.Session
+	alloc   *allocate.Allocator
 	tasks   *task.Manager
 	bmc     *hardwaretest.BMC
 	reg     *prometheus.Registry
 	log     *lockedBuffer
 	version string // sent with each request
+	api     *api
 }
 
 // lockedBuffer takes the log of several goroutines.
@@ -63,13 +68,15 @@ func inBubble(t *testing.T, run func(t *testing.T, s *server)) {
 	synctest.Test(t, func(t *testing.T) { run(t, newServer(t)) })
 }
 
-func newServer(t *testing.T) *server {
+func newServer(t testing.TB) *server {
 	t.Helper()
 	s := &server{etcd: leasetest.New(), bmc: &hardwaretest.BMC{}, reg: prometheus.NewRegistry(), log: &lockedBuffer{}, version: "latest"}
 	t.Cleanup(s.etcd.Close)
 	s.client = s.etcd.Client("c1")
 	t.Cleanup(func() { _ = s.client.Close() })
 	s.store = node.NewStore(s.client, lease.DefaultRoot)
+	s.lists = node.NewCache(s.store, node.CacheConfig{})
+	t.Cleanup(s.lists.Close)
 	s.session = s.open(t, "c1.example")
 	var err error
 	s.tasks, err = task.NewManager(task.Config{Client: s.client, Sessions: s.session, Hardware: hardwaretest.Registry(s.bmc), Workers: 3, ReservedPercent: -1})
@@ -77,23 +84,29 @@ func newServer(t *testing.T) *server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.tasks.Close(context.Background()) })
-	s.Handler, err = New(s.config(s.session))
+	s.alloc, err = allocate.New(allocate.Config{Host: "c1.example", Store: s.store, Tasks: s.tasks})
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = s.alloc.Close(context.Background()) })
+	s.api, err = build(s.config(s.session))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Handler = newJudge(t, s.api)
 	return s
 }
 
 func (s *server) config(sessions task.Sessions) Config {
 	return Config{
-		Host: "c1.example", Version: "1.2.3", Store: s.store, Locks: lease.Locks{Client: s.client}, Tasks: s.tasks,
-		Provision: provision.New(provision.Config{Tasks: s.tasks}), Hardware: hardwaretest.Registry(s.bmc), Sessions: sessions,
+		Host: "c1.example", Version: "1.2.3", Store: s.store, Lists: s.lists, Locks: lease.Locks{Client: s.client}, Tasks: s.tasks,
+		Provision: provision.New(provision.Config{Tasks: s.tasks, Store: s.store}), Hardware: hardwaretest.Registry(s.bmc), Sessions: sessions, Allocations: s.alloc,
 		Registry: s.reg, Logger: slog.New(slog.NewJSONHandler(s.log, nil)),
 	}
 }
 
 // open opens a session of another conductor or of the own one.
-func (s *server) open(t *testing.T, holder string) *lease.Session {
+func (s *server) open(t testing.TB, holder string) *lease.Session {
 	t.Helper()
 	session, err := lease.Open(t.Context(), s.client, lease.Config{Holder: holder})
 	if err != nil {
@@ -101,6 +114,38 @@ func (s *server) open(t *testing.T, holder string) *lease.Session {
 	}
 	t.Cleanup(func() { _ = session.Close(context.Background()) })
 	return session
+}
+
+// later does something in a while, in any case before the server ends.
+func later(t *testing.T, d time.Duration, f func(context.Context) error) {
+	t.Helper()
+	done := make(chan struct{})
+	time.AfterFunc(d, func() {
+		defer close(done)
+		if err := f(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(func() { <-done })
+}
+
+// leave changes the node in a while and releases its lock with that, as another
+// conductor does at the end of its work.
+func (s *server) leave(t *testing.T, d time.Duration, l *lease.Lock, change func(*node.Node)) {
+	t.Helper()
+	later(t, d, func(ctx context.Context) error {
+		old, err := s.store.Node(ctx, node.ID(l.Name()))
+		if err != nil {
+			return err
+		}
+		n := old.Clone()
+		change(n)
+		c, err := s.store.Keys().Update(old, n)
+		if err != nil {
+			return err
+		}
+		return l.Release(ctx, lease.Write{If: c.If, Then: c.Then, Else: c.Else})
+	})
 }
 
 // reply is an answer, decoded.
@@ -124,12 +169,13 @@ func (r reply) fault() string {
 
 // do sends a request. A body that is not a string is sent as JSON. Headers are
 // given as "Name: value".
-func (s *server) do(t *testing.T, method, path string, body any, headers ...string) reply {
+func (s *server) do(t testing.TB, method, path string, body any, headers ...string) reply {
 	t.Helper()
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, s.request(t, method, path, body, headers...))
 	r := reply{Status: w.Code, Header: w.Header(), Raw: w.Body.String()}
-	if strings.HasPrefix(w.Header().Get("Content-Type"), "application/json") {
+	// Some answers are no objects: see Raw.
+	if strings.HasPrefix(w.Header().Get("Content-Type"), "application/json") && (strings.HasPrefix(r.Raw, "{") || !json.Valid([]byte(r.Raw))) {
 		if err := json.Unmarshal(w.Body.Bytes(), &r.Body); err != nil {
 			t.Fatalf("%s %s: %v in %q", method, path, err, r.Raw)
 		}
@@ -137,7 +183,7 @@ func (s *server) do(t *testing.T, method, path string, body any, headers ...stri
 	return r
 }
 
-func (s *server) request(t *testing.T, method, path string, body any, headers ...string) *http.Request {
+func (s *server) request(t testing.TB, method, path string, body any, headers ...string) *http.Request {
 	t.Helper()
 	text, ok := body.(string)
 	if !ok && body != nil {
@@ -159,7 +205,7 @@ func (s *server) request(t *testing.T, method, path string, body any, headers ..
 }
 
 // want sends a request and fails unless the status is the expected one.
-func (s *server) want(t *testing.T, status int, method, path string, body any, headers ...string) reply {
+func (s *server) want(t testing.TB, status int, method, path string, body any, headers ...string) reply {
 	t.Helper()
 	r := s.do(t, method, path, body, headers...)
 	if r.Status != status {
@@ -171,7 +217,7 @@ func (s *server) want(t *testing.T, status int, method, path string, body any, h
 type object = map[string]any
 
 // create makes a node through the interface and returns its uuid.
-func (s *server) create(t *testing.T, fields object) string {
+func (s *server) create(t testing.TB, fields object) string {
 	t.Helper()
 	in := object{"driver": "fake-hardware"}
 	for k, v := range fields {
@@ -182,7 +228,7 @@ func (s *server) create(t *testing.T, fields object) string {
 
 // edit changes a node behind the interface's back, as other parts of the
 // conductor do.
-func (s *server) edit(t *testing.T, id string, change func(*node.Node)) {
+func (s *server) edit(t testing.TB, id string, change func(*node.Node)) {
 	t.Helper()
 	err := s.tasks.Exclusive(t.Context(), task.Request{Node: node.ID(id), Purpose: "test", NoDriver: true},
 		func(_ context.Context, x *task.Exclusive) error {
@@ -196,7 +242,7 @@ func (s *server) edit(t *testing.T, id string, change func(*node.Node)) {
 }
 
 // lock takes a node's lock as another conductor would.
-func (s *server) lock(t *testing.T, session *lease.Session, id string, mode lease.Mode) *lease.Lock {
+func (s *server) lock(t testing.TB, session *lease.Session, id string, mode lease.Mode) *lease.Lock {
 	t.Helper()
 	l, err := session.Acquire(t.Context(), lease.Request{Name: id, Mode: mode, Purpose: "deploy", User: "alice"})
 	if err != nil {

@@ -91,19 +91,26 @@ func validate(ctx context.Context, c *call) error {
 
 // setMaintenance is PUT /v1/nodes/{node}/maintenance; the body may be empty.
 func setMaintenance(ctx context.Context, c *call) error {
-	data, err := c.body()
+	why, err := c.reason()
 	if err != nil {
 		return err
+	}
+	return c.maintain(ctx, func(n *node.Node) { n.Maintenance, n.MaintenanceReason = true, why })
+}
+
+// reason reads a body that may give one, or be empty.
+func (c *call) reason() (string, error) {
+	data, err := c.body()
+	if err != nil {
+		return "", err
 	}
 	var in struct {
 		Reason string `json:"reason"`
 	}
 	if text := strings.TrimSpace(string(data)); text != "" && text != "null" {
-		if err := node.DecodeInput(strings.NewReader(text), maxBody, &in); err != nil {
-			return err
-		}
+		err = node.DecodeInput(strings.NewReader(text), maxBody, &in)
 	}
-	return c.maintain(ctx, func(n *node.Node) { n.Maintenance, n.MaintenanceReason = true, in.Reason })
+	return in.Reason, err
 }
 
 // clearMaintenance is DELETE /v1/nodes/{node}/maintenance.
@@ -116,9 +123,9 @@ func (c *call) maintain(ctx context.Context, change func(*node.Node)) error {
 	if err != nil {
 		return err
 	}
-	err = c.exclusive(ctx, n.UUID, purposeMaintenance, func(_ context.Context, x *task.Exclusive) error {
+	err = c.edit(ctx, n.UUID, purposeMaintenance, func(_ context.Context, x task.Edit) error {
 		change(x.Node())
-		x.SaveAtEnd()
+		x.Tell(task.Notification{Type: task.MaintenanceSet + task.End})
 		return nil
 	})
 	if err != nil {
