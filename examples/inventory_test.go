@@ -21,7 +21,7 @@ type record interface {
 // TestInventories reads the examples as strictly as the API reads a request.
 func TestInventories(t *testing.T) {
 	macs, names := map[string]string{}, map[string]string{}
-	for file, want := range map[string]int{"inventory.yaml": 24, "inventory.json": 2} {
+	for file, want := range map[string]int{"inventory.yaml": 24, "inventory.json": 2, "fleet.yaml": 60} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

@@ -41,22 +41,11 @@ func (c *child) run(ctx context.Context, signals <-chan os.Signal) error {
 	cmd.Args[0] = c.args[0]
 	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = c.env, c.in, c.out, c.err
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	dieWithParent(cmd.SysProcAttr)
 	cmd.WaitDelay = time.Second // for pipes that its own children hold open
 	defer c.foreground(cmd.SysProcAttr)()
 
-	started, ended := make(chan error, 1), make(chan error, 1)
-	go func() { // ends with the command, which is waited for below
-		// The kernel ends the child with the thread that started it.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			ended <- cmd.Wait()
-		}
-	}()
-	if err := <-started; err != nil {
+	ended, err := startDependent(cmd)
+	if err != nil {
 		return &kindError{errNotRunnable, err}
 	}
 	group := -cmd.Process.Pid
@@ -72,6 +61,24 @@ func (c *child) run(ctx context.Context, signals <-chan os.Signal) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// startDependent starts a command that does not outlive this process, however this one ends. Ended
+// gets what its Wait returns.
+func startDependent(cmd *exec.Cmd) (ended <-chan error, err error) {
+	dieWithParent(cmd.SysProcAttr)
+	started, end := make(chan error, 1), make(chan error, 1)
+	go func() { // ends with the command
+		// The kernel ends the child with the thread that started it.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			end <- cmd.Wait()
+		}
+	}()
+	return end, <-started
 }
 
 // end ends the command's group, with its good will or without.

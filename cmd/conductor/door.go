@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/conductor-metal/conductor/internal/api"
-	"github.com/conductor-metal/conductor/internal/provision"
 	"github.com/conductor-metal/conductor/pkg/lease"
 	"github.com/conductor-metal/conductor/pkg/node"
 )
@@ -27,31 +26,51 @@ func (s *service) startListener(ctx context.Context) (err error) {
 	case err != nil:
 		return usage(fmt.Errorf("--listen: %w", err))
 	}
+	if s.listener, err = s.secure(s.listener); err != nil {
+		return err
+	}
 	s.serve(http.HandlerFunc(starting))
 	base, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	s.endWaits = end
 	// No limit on the whole of a request: one may wait long for a lock, and a
 	// watch does not end.
 	s.server = &http.Server{
-		Handler:           http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*s.handler.Load()).ServeHTTP(w, r) }),
+		Handler:           http.HandlerFunc(s.answer),
 		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		BaseContext: func(net.Listener) context.Context { return base },
 		ErrorLog:    slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
+	s.background("API", s.server, s.listener)
+	s.onStop("waits", func(context.Context) error {
+		end(errStopping)
+		return nil
+	})
+	return s.startAdmin()
+}
+
+// background runs a server until the service stops.
+func (s *service) background(name string, server *http.Server, l net.Listener) {
 	served := make(chan struct{})
 	go func() { // ends with the server, whose stop waits for it
 		defer close(served)
-		if err := s.server.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
-			s.failed <- fmt.Errorf("API: %w", err)
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			s.failed <- fmt.Errorf("%s: %w", name, err)
 		}
 	}()
-	s.onStop("listener", func(context.Context) error {
-		end(errStopping)
-		err := s.server.Close()
+	s.onStop(name, func(context.Context) error {
+		err := server.Close()
 		<-served
 		return err
 	})
-	return nil
+}
+
+// answer passes a request on. While this conductor drains, clients are asked to come back by
+// a new connection: the old one may be closed just when they use it.
+func (s *service) answer(w http.ResponseWriter, r *http.Request) {
+	if s.draining.Load() {
+		w.Header().Set("Connection", "close")
+	}
+	(*s.handler.Load()).ServeHTTP(w, r)
 }
 
 // serve makes h answer the requests that come from now on.
@@ -64,18 +83,44 @@ func starting(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "ok\n")
 		return
 	}
-	w.Header().Set("Retry-After", "1")
+	if api.TakesRetryAfter(r) {
+		w.Header().Set("Retry-After", "1")
+	}
 	w.WriteHeader(http.StatusServiceUnavailable)
 	_, _ = io.WriteString(w, "not ready: this conductor is starting\n")
 }
 
+// startLists begins to follow the records, for those who only look at them.
+func (s *service) startLists(store *node.Store) *node.Cache {
+	age := s.o.maxListAge
+	if age <= 0 {
+		age = -1
+	}
+	lists := node.NewCache(store, node.CacheConfig{MaxAge: age})
+	s.onStop("lists", func(context.Context) error {
+		lists.Close()
+		return nil
+	})
+	return lists
+}
+
 func (s *service) startHTTP(context.Context) error {
 	root := s.o.etcd.root()
+	store := node.NewStore(s.client, root)
+	lists := s.startLists(store)
+	peers, err := s.peers()
+	if err != nil {
+		return err
+	}
+	allocations, err := s.allocations(store)
+	if err != nil {
+		return err
+	}
 	handler, err := api.New(api.Config{
 		Host: s.o.host, Version: version,
-		Store: node.NewStore(s.client, root), Locks: lease.Locks{Client: s.client, Root: root},
-		Tasks: s.tasks, Provision: provision.New(provision.Config{Tasks: s.tasks, Logger: s.log}),
-		Hardware: s.hardware, Sessions: readiness{s}, Registry: s.metrics, Logger: s.log, MaxWait: s.o.maxWait,
+		Store: store, Lists: lists, Locks: lease.Locks{Client: s.client, Root: root},
+		Tasks: s.tasks, Provision: s.startProvision(store, lists),
+		Hardware: s.hardware, Allocations: allocations, Sessions: readiness{s}, Registry: s.metrics, Users: s.users, Cluster: peers, Logger: s.log, MaxWait: s.o.maxWait,
 	})
 	if err != nil {
 		return err

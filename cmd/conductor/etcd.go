@@ -11,6 +11,7 @@ import (
 	"go.etcd.io/etcd/client/pkg/v3/transport"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -64,6 +65,7 @@ func (o *etcdOptions) clientConfig() (clientv3.Config, error) {
 		DialKeepAliveTime:    10 * time.Second,
 		DialKeepAliveTimeout: 5 * time.Second,
 		Logger:               zap.NewNop(),
+		DialOptions:          []grpc.DialOption{grpc.WithChainUnaryInterceptor(o.elsewhere)},
 	}
 	if o.user != "" {
 		var ok bool
@@ -105,9 +107,15 @@ func (o *etcdOptions) open(ctx context.Context, c clientv3.Config) (client *clie
 		}
 		return err
 	})
+	if errors.Is(err, errUnreachable) && ctx.Err() == nil {
+		if why := whyAway(ctx, c); why != nil {
+			err = noAnswer(c.Endpoints, why)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
+	client.Auth = &oneLogin{Auth: client.Auth, free: make(chan struct{}, 1)}
 	return client, nil
 }
 
@@ -134,7 +142,11 @@ func (o *etcdOptions) again(ctx context.Context, endpoints []string, fn func(con
 func unanswered(endpoints []string, err error) error {
 	code := status.Code(err)
 	if errors.Is(err, context.DeadlineExceeded) || code == codes.Unavailable || code == codes.DeadlineExceeded {
-		return &kindError{errUnreachable, fmt.Errorf("etcd at %s does not answer: %w", strings.Join(endpoints, ","), err)}
+		return noAnswer(endpoints, err)
 	}
 	return err
+}
+
+func noAnswer(endpoints []string, why error) error {
+	return &kindError{errUnreachable, fmt.Errorf("etcd at %s does not answer: %w", joinComma(endpoints), why)}
 }

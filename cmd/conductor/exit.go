@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -38,8 +38,8 @@ var exitMeanings = []struct {
 	{exitOK, "done"},
 	{exitFailure, "failed; the message says why"},
 	{exitUsage, "wrong usage: a flag, an argument, a setting or an input file"},
-	{exitNotFound, "there is no such node"},
-	{exitConflict, "taken by another: a locked node, a name, a port, a data directory"},
+	{exitNotFound, "there is no such node or record"},
+	{exitConflict, "taken by another: a locked node, a name, all places for such work, a port, a data directory"},
 	{exitTimeout, "not in the time that was given"},
 	{exitUnreachable, "etcd or the conductor does not answer"},
 	{exitLost, "lock run: the lock was lost, and the command was ended"},
@@ -126,30 +126,21 @@ func exitCode(err error) int {
 	return exitFailure
 }
 
-// exitCode of an answer of the API.
-func (e *apiError) exitCode() int {
-	switch e.Status {
-	case http.StatusNotFound:
-		return exitNotFound
-	case http.StatusConflict, http.StatusPreconditionFailed:
-		return exitConflict
-	case http.StatusRequestTimeout, http.StatusGatewayTimeout:
-		return exitTimeout
-	case http.StatusBadGateway, http.StatusServiceUnavailable:
-		return exitUnreachable
-	}
-	return exitFailure
-}
-
 // errorText is what the user is told; empty if everything has been said.
 func errorText(err error) string {
 	if err == nil {
 		return ""
 	}
-	if status.Code(err) == codes.PermissionDenied {
-		return err.Error() + " (give a user that may do this with --etcd-user or --etcd-cert)"
+	text := strings.TrimSpace(err.Error())
+	for _, denied := range []error{rpctypes.ErrPermissionDenied, rpctypes.ErrUserEmpty, rpctypes.ErrAuthFailed} {
+		if errors.Is(err, denied) {
+			return text + " (give a user of etcd that may do this with --etcd-user or --etcd-cert)"
+		}
 	}
-	return strings.TrimSpace(err.Error())
+	if errors.Is(err, rpctypes.ErrNoSpace) {
+		return text + " (alarm NOSPACE: compact etcd, run etcdctl defrag for each member, then etcdctl alarm disarm)"
+	}
+	return text
 }
 
 func exitCodesTopic() *cobra.Command {

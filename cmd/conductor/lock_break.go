@@ -50,7 +50,7 @@ Who is not at a terminal gives --yes, and with --revision the lock that is meant
 			if err := tooLong(map[string]string{"reason": b.reason, "by": b.by}); err != nil {
 				return err
 			}
-			return l.with(c.Context(), func(k cluster) error { return b.run(c.Context(), k, args[0]) })
+			return l.with(c.Context(), func(k keyspace) error { return b.run(c.Context(), k, args[0]) })
 		},
 	}
 	f := c.Flags()
@@ -65,7 +65,7 @@ Who is not at a terminal gives --yes, and with --revision the lock that is meant
 	return c
 }
 
-func (b *breaking) run(ctx context.Context, k cluster, ref string) error {
+func (b *breaking) run(ctx context.Context, k keyspace, ref string) error {
 	look, cancel := b.timed(ctx)
 	v, err := k.look(look, ref)
 	if err != nil {
@@ -136,7 +136,7 @@ func (b *breaking) confirmed(e lease.Entry) bool {
 // refuseAlive is an error if the holder renews its lease. A live one renews every
 // quarter of the TTL, so that what is left never falls below three quarters by
 // much; to tell a renewal from a death that is just young, it has to be awaited.
-func (b *breaking) refuseAlive(ctx context.Context, k cluster, e lease.Entry) error {
+func (b *breaking) refuseAlive(ctx context.Context, k keyspace, e lease.Entry) error {
 	left, granted, err := k.leaseLeft(ctx, e.Lease)
 	if err != nil {
 		return err
@@ -155,7 +155,7 @@ func (b *breaking) refuseAlive(ctx context.Context, k cluster, e lease.Entry) er
 
 // renewing watches what is left of a lease. etcd tells it in whole seconds, so a
 // renewal shows as a rise, or in the end as too little of a fall.
-func (b *breaking) renewing(ctx context.Context, k cluster, id clientv3.LeaseID, first, within time.Duration) (bool, error) {
+func (b *breaking) renewing(ctx context.Context, k keyspace, id clientv3.LeaseID, first, within time.Duration) (bool, error) {
 	last := first
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()

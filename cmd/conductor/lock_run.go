@@ -89,7 +89,7 @@ func (r *running) run(ctx context.Context, ref string, args []string) error {
 	if r.margin == 0 {
 		r.margin = r.ttl / 3
 	}
-	return r.with(ctx, func(k cluster) error {
+	return r.with(ctx, func(k keyspace) error {
 		find, cancel := r.timed(ctx)
 		name, id, err := k.find(find, ref)
 		cancel()
@@ -131,7 +131,7 @@ func lookPath(name string) (string, error) {
 	return path, nil
 }
 
-func (r *running) acquire(ctx context.Context, k cluster, s *lease.Session, name string, req lease.Request) (*lease.Lock, error) {
+func (r *running) acquire(ctx context.Context, k keyspace, s *lease.Session, name string, req lease.Request) (*lease.Lock, error) {
 	lock, err := s.Acquire(ctx, req)
 	held, ok := errors.AsType[*lease.HeldError](err)
 	if ok && r.wait != 0 {
@@ -164,7 +164,7 @@ func (r *running) told(held *lease.HeldError, name string) string {
 }
 
 // hold runs the command under the lock and releases it.
-func (r *running) hold(ctx context.Context, k cluster, lock *lease.Lock, name, path string, args []string) error {
+func (r *running) hold(ctx context.Context, k keyspace, lock *lease.Lock, name, path string, args []string) error {
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, passedOn...)
 	defer signal.Stop(signals)
@@ -221,7 +221,7 @@ func mayStart(asked, lock context.Context, signals <-chan os.Signal) error {
 	return context.Cause(lock)
 }
 
-func (r *running) environment(ctx context.Context, k cluster, lock *lease.Lock) ([]string, error) {
+func (r *running) environment(ctx context.Context, k keyspace, lock *lease.Lock) ([]string, error) {
 	ctx, cancel := r.timed(ctx)
 	defer cancel()
 	q, err := k.locks.Queue(ctx, lock.Name())

@@ -68,7 +68,7 @@ func TestLockRunStartsNothing(t *testing.T) {
 		}
 		r := &running{lockVerbs: &lockVerbs{program: program{in: strings.NewReader(""), out: io.Discard, err: io.Discard}}, margin: time.Second}
 		r.etcd.answerIn = 5 * time.Second
-		k := cluster{client: l.client, locks: lease.Locks{Client: l.client, Root: c.root}}
+		k := keyspace{client: l.client, locks: lease.Locks{Client: l.client, Root: c.root}}
 		if err := r.hold(c.ctx, k, lock, "n1", path, []string{"touch", file}); !errors.Is(err, c.want) {
 			t.Errorf("%s: got %v, want %v", c.name, err, c.want)
 		}

@@ -51,12 +51,12 @@ func (l *lockVerbs) listCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List all locks: who holds each, for what, since when, and who waits", Args: exactly(0),
 		RunE: func(c *cobra.Command, _ []string) error {
-			return l.with(c.Context(), func(k cluster) error { return l.list(c.Context(), k) })
+			return l.with(c.Context(), func(k keyspace) error { return l.list(c.Context(), k) })
 		},
 	}
 }
 
-func (l *lockVerbs) list(ctx context.Context, k cluster) error {
+func (l *lockVerbs) list(ctx context.Context, k keyspace) error {
 	ctx, cancel := l.timed(ctx)
 	defer cancel()
 	intents, err := k.locks.Intents(ctx) // before the queues: one that is newer is not abandoned
@@ -67,7 +67,7 @@ func (l *lockVerbs) list(ctx context.Context, k cluster) error {
 	if err != nil {
 		return err
 	}
-	names, err := k.names(ctx)
+	names, err := l.names(ctx, k)
 	if err != nil {
 		return err
 	}
@@ -109,7 +109,7 @@ func (l *lockVerbs) showCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "show NODE", Short: "Show the lock of a node", Args: exactly(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return l.with(c.Context(), func(k cluster) error {
+			return l.with(c.Context(), func(k keyspace) error {
 				ctx, cancel := l.timed(c.Context())
 				defer cancel()
 				v, err := k.look(ctx, args[0])
@@ -123,7 +123,7 @@ func (l *lockVerbs) showCommand() *cobra.Command {
 }
 
 // look reads everything there is to know about the lock of a node.
-func (k cluster) look(ctx context.Context, ref string) (lockView, error) {
+func (k keyspace) look(ctx context.Context, ref string) (lockView, error) {
 	name, uuid, err := k.find(ctx, ref)
 	if err != nil {
 		return lockView{}, err

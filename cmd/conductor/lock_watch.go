@@ -32,13 +32,13 @@ func (l *lockVerbs) watchCommand() *cobra.Command {
 		Short: "Follow the locks of all nodes, or of one: how they stand now, and each change",
 		Args:  atMost(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return l.with(c.Context(), func(k cluster) error { return l.watch(c.Context(), k, args) })
+			return l.with(c.Context(), func(k keyspace) error { return l.watch(c.Context(), k, args) })
 		},
 	}
 }
 
-func (l *lockVerbs) watch(ctx context.Context, k cluster, args []string) error {
-	names, err := k.names(ctx)
+func (l *lockVerbs) watch(ctx context.Context, k keyspace, args []string) error {
+	names, err := l.names(ctx, k)
 	if err != nil {
 		return err
 	}

@@ -9,8 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/signal"
+	"runtime/debug"
+	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -27,7 +30,15 @@ type program struct {
 	env      func(string) string
 }
 
+// gcPercent is how far the heap grows before it is collected, unless GOGC says otherwise. A conductor
+// and its embedded etcd make much short-lived garbage over a small heap: docs/performance.md has
+// what this gains, and docs/operations.md what it costs.
+const gcPercent = 400
+
 func main() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	p := program{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Getenv}
 	// serve and "lock run" handle signals themselves; for all others the
 	// first one ends the context, and the second the process.
@@ -73,10 +84,11 @@ share an etcd.
 	root.PersistentFlags().String("config", "", "YAML file with settings, named as the flags are")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	root.AddCommand(
-		p.serveCommand(), p.nodeCommand(), p.lockCommand(), p.auditCommand(),
-		p.healthCommand(), p.versionCommand(), p.configCommand(),
+		p.serveCommand(), p.nodeCommand(), p.lockCommand(), p.eventsCommand(), p.auditCommand(),
+		p.memberCommand(), p.demoCommand(), p.benchCommand(), p.healthCommand(), p.versionCommand(), p.configCommand(),
 		settingsTopic(), exitCodesTopic(),
 	)
+	root.AddCommand(p.recordCommands()...)
 	return root
 }
 
@@ -101,28 +113,19 @@ func noSuchVerb(c *cobra.Command, args []string) error {
 }
 
 // exactly refuses a wrong number of arguments as wrong usage, and says what is wanted.
-func exactly(n int) cobra.PositionalArgs {
+func exactly(n int) cobra.PositionalArgs { return between(n, n) }
+
+func atMost(n int) cobra.PositionalArgs { return between(0, n) }
+
+func atLeast(n int) cobra.PositionalArgs { return between(n, math.MaxInt) }
+
+func between(least, most int) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
-		if len(args) != n {
+		if len(args) < least || len(args) > most {
 			return usage(fmt.Errorf("want %s", c.UseLine()))
 		}
-		return nil
-	}
-}
-
-func atMost(n int) cobra.PositionalArgs {
-	return func(c *cobra.Command, args []string) error {
-		if len(args) > n {
-			return usage(fmt.Errorf("want %s", c.UseLine()))
-		}
-		return nil
-	}
-}
-
-func atLeast(n int) cobra.PositionalArgs {
-	return func(c *cobra.Command, args []string) error {
-		if len(args) < n {
-			return usage(fmt.Errorf("want %s", c.UseLine()))
+		if i := slices.Index(args, ""); i >= 0 {
+			return usage(fmt.Errorf("argument %d is empty: want %s", i+1, c.UseLine()))
 		}
 		return nil
 	}

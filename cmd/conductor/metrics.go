@@ -6,13 +6,20 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/conductor-metal/conductor/internal/allocate"
+	"github.com/conductor-metal/conductor/internal/provision"
 )
 
 // purposes are the values of the label of that name; others count as "other".
 var purposes = []string{
-	"power on", "power off", "rebooting", "soft power off", "soft rebooting", "power sync",
-	"manage", "provide", "inspect", "clean", "deploy", "rebuild", "tear down", "adopt", "rescue", "unrescue", "service", "abort",
-	"node update", "node delete", "maintenance",
+	"power on", "power off", "rebooting", "soft power off", "soft rebooting", "power sync", "power recovery",
+	"manage", "provide", "inspect", "clean", "deploy", "rebuild", "undeploy", "adopt", "rescue", "unrescue", "service", "abort", "unhold",
+	"continue clean", "continue deploy", "continue service", "heartbeat", "agent token", "timeout", "recover",
+	"set boot mode", "set secure boot", "start console", "stop console", "attach virtual media", "detach virtual media",
+	"attach vif", "detach vif", "vendor passthru", provision.PurposeRAID,
+	"node update", "node delete", "maintenance", "port update", "portgroup update", "volume connector update", "volume target update",
+	allocate.Purpose, allocate.PurposeBackfill, allocate.PurposeDelete,
 }
 
 // newRegistry returns a registry of this program, with its build and process.

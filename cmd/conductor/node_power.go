@@ -3,115 +3,73 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/http"
+	"net/url"
 	"time"
 
+	"github.com/gophercloud/gophercloud/v2/openstack/baremetal/v1/nodes"
 	"github.com/spf13/cobra"
-
-	"github.com/conductor-metal/conductor/pkg/node"
 )
 
 // powerVerbs are what a user says, what the API is told, and what the machine is in the end.
 var powerVerbs = []struct {
-	verb, short   string
-	target, final node.PowerState
+	verb, short string
+	target      nodes.TargetPowerState
+	final       string
 }{
-	{"on", "Switch nodes on", node.PowerOn, node.PowerOn},
-	{"off", "Switch nodes off, hard", node.PowerOff, node.PowerOff},
-	{"reboot", "Restart nodes, hard", node.PowerReboot, node.PowerOn},
-	{"soft-off", "Ask the system on nodes to shut down", node.PowerSoftOff, node.PowerOff},
-	{"soft-reboot", "Ask the system on nodes to restart", node.PowerSoftReboot, node.PowerOn},
+	{"on", "Switch nodes on", nodes.PowerOn, string(nodes.PowerOn)},
+	{"off", "Switch nodes off, hard", nodes.PowerOff, string(nodes.PowerOff)},
+	{"reboot", "Restart nodes, hard", nodes.Rebooting, string(nodes.PowerOn)},
+	{"soft-off", "Ask the system on nodes to shut down", nodes.SoftPowerOff, string(nodes.PowerOff)},
+	{"soft-reboot", "Ask the system on nodes to restart", nodes.SoftRebooting, string(nodes.PowerOn)},
 }
 
 func (n *nodeVerbs) powerCommand() *cobra.Command {
 	c := group("power", "Switch nodes on and off")
-	var wait time.Duration
-	c.PersistentFlags().DurationVar(&wait, "wait", 0, "wait until the state is reached; --wait=1m: at most so long")
-	c.PersistentFlags().Lookup("wait").NoOptDefVal = "10m"
+	var wait waiting
+	var timeout time.Duration
+	wait.flags(c.PersistentFlags())
+	c.PersistentFlags().DurationVar(&timeout, "power-timeout", 0, "how long the machine may take (0: as the conductor thinks)")
+	annotate(c.PersistentFlags(), "power-timeout", fromCommandLineOnly)
 	for _, v := range powerVerbs {
 		c.AddCommand(&cobra.Command{
-			Use: v.verb + " NODE...", Short: v.short, Args: atLeast(1),
+			Use: v.verb + " NODE...", Short: v.short, Args: atLeast(1), ValidArgsFunction: n.completeNodes,
 			RunE: func(c *cobra.Command, args []string) error {
-				done := "accepted: " + string(v.target)
-				if wait > 0 {
-					done = "is " + string(v.final)
+				if timeout < 0 || timeout%time.Second != 0 {
+					return usage(fmt.Errorf("--power-timeout %s: want whole seconds", timeout))
 				}
-				return n.each(args, func(ref string) error {
-					return n.setPower(c.Context(), ref, v.target, v.final, wait)
-				}, done)
+				o := nodes.PowerStateOpts{Target: v.target, Timeout: int(timeout / time.Second)}
+				s := newScreen(n.err)
+				return n.each(c.Context(), args, s, func(ctx context.Context, ref string) (string, error) {
+					err := nodes.ChangePowerState(ctx, n.client.api(), url.PathEscape(ref), o).ExtractErr()
+					if err != nil || !wait.asked() {
+						return fmt.Sprintf("%s: %s accepted", ref, v.target), err
+					}
+					return n.await(ctx, ref, s, wait, powerText, func(r *nodes.Node) (bool, error) { return reached(ref, r, v.final) })
+				})
 			},
 		})
 	}
 	return c
 }
 
-func (n *nodeVerbs) setPower(ctx context.Context, ref string, target, final node.PowerState, wait time.Duration) error {
-	body := map[string]any{"target": target}
-	if err := n.client.change(ctx, http.MethodPut, nodePath(ref, "/states/power"), body, nil); err != nil || wait <= 0 {
-		return err
+// powerText is what a machine's power is at, for people.
+func powerText(n *nodes.Node) string {
+	if n.PowerState == "" {
+		return towards("unknown", n.TargetPowerState)
 	}
-	start := time.Now()
-	for shown := false; ; {
-		var r nodeRecord
-		if err := n.client.do(ctx, http.MethodGet, nodePath(ref, "/states"), nil, &r); err != nil {
-			return err
-		}
-		waited := time.Since(start)
-		if shown || terminal(n.err) {
-			shown = true
-			fmt.Fprintf(n.err, "\r%s: %s, %s\x1b[K", ref, text(r.Power), short(waited))
-		}
-		done, err := reached(ref, r, final)
-		if !done && waited > wait {
-			done, err = true, &kindError{errTimeout, fmt.Errorf("%s is %q and not %q after %s", ref, text(r.Power), final, wait)}
-		}
-		if done {
-			if shown {
-				fmt.Fprint(n.err, "\r\x1b[K")
-			}
-			return err
-		}
-		select {
-		case <-time.After(300 * time.Millisecond):
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
+	return towards(n.PowerState, n.TargetPowerState)
 }
 
 // reached says whether a power action is over, and how it ended. While it goes
 // on, the node has a target.
-func reached(ref string, r nodeRecord, final node.PowerState) (done bool, err error) {
+func reached(ref string, r *nodes.Node, final string) (done bool, err error) {
 	switch {
-	case text(r.PowerTarget) != "":
+	case r.TargetPowerState != "":
 		return false, nil
-	case text(r.Power) == string(final) && text(r.LastError) == "":
+	case r.PowerState == final && r.LastError == "":
 		return true, nil
-	case text(r.LastError) != "":
-		return true, fmt.Errorf("%s is %q: %s", ref, text(r.Power), text(r.LastError))
+	case r.LastError != "":
+		return true, fmt.Errorf("%s is %q: %s", ref, r.PowerState, r.LastError)
 	}
-	return true, fmt.Errorf("%s is %q and not %q: another request came in between", ref, text(r.Power), final)
-}
-
-func (n *nodeVerbs) maintenanceCommand() *cobra.Command {
-	var reason string
-	set := &cobra.Command{
-		Use: "set NODE...", Short: "Keep the conductors from acting on nodes by themselves", Args: atLeast(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			return n.each(args, func(ref string) error {
-				return n.client.change(c.Context(), http.MethodPut, nodePath(ref, "/maintenance"), map[string]any{"reason": reason}, nil)
-			}, "is in maintenance")
-		},
-	}
-	set.Flags().StringVar(&reason, "reason", "", "why, for others to read")
-	annotate(set.Flags(), "reason", fromCommandLineOnly)
-	unset := &cobra.Command{
-		Use: "unset NODE...", Short: "Give nodes back to the conductors", Args: atLeast(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			return n.each(args, func(ref string) error {
-				return n.client.change(c.Context(), http.MethodDelete, nodePath(ref, "/maintenance"), nil, nil)
-			}, "is out of maintenance")
-		},
-	}
-	return group("maintenance", "Take nodes out of the conductors' hands", set, unset)
+	return true, fmt.Errorf("%s is %q and not %q: another request came in between", ref, r.PowerState, final)
 }

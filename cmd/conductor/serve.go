@@ -25,10 +25,17 @@ type serveOptions struct {
 	commandTimeout        time.Duration
 	lockDelay             time.Duration
 	maxWait               time.Duration
+	maxListAge            time.Duration
 	shutdown              time.Duration
 	fakeDelays            pairs
+	fakeMachines          string
 	types                 []string
 	interfaces, defaults  pairs
+	drain                 time.Duration
+	takeover              bool
+	sync                  syncOptions
+	secure                secureOptions
+	provision             provisionOptions
 	log                   logOptions
 
 	ready func(url string) // a test is told where the service is; nil: nobody
@@ -51,12 +58,14 @@ alive, and until etcd answers (--etcd-wait), /readyz says 503.
 
 SIGTERM and SIGINT stop new work. What runs may go on for --shutdown-timeout, but
 requests that wait for a lock for 5 s at most; then all locks are given back, within
---lease-ttl. A second signal ends the process at once.`,
+--lease-ttl. A second signal ends the process at once. SIGUSR2 lets running tasks go
+on for --drain-timeout first, while others take the new work; "conductor member
+drain" does so without an end of the process.`,
 		Example: `  conductor serve
   conductor serve --data-dir ./data --fake-delay power=2
   conductor serve --host c1 --etcd-endpoints http://10.0.0.1:2379,http://10.0.0.2:2379`,
 		Args: exactly(0),
-		RunE: func(c *cobra.Command, _ []string) error { return o.run(c.Context(), p.err) },
+		RunE: func(c *cobra.Command, _ []string) error { return o.run(c.Context(), p) },
 	}
 	o.flags(c)
 	return c
@@ -78,11 +87,19 @@ func (o *serveOptions) flags(c *cobra.Command) {
 	f.DurationVar(&o.commandTimeout, "command-timeout", 30*time.Second, "the longest a command to a machine may take")
 	f.DurationVar(&o.lockDelay, "lock-delay", 0, "pause before the first command after another's crash (0: --command-timeout)")
 	f.DurationVar(&o.maxWait, "max-wait", 5*time.Minute, "the longest a request may wait for a lock")
+	f.DurationVar(&o.maxListAge, "max-list-age", 5*time.Second, "the oldest list that a client may ask for, with Cache-Control: max-age (0: each list is as of now)")
 	f.DurationVar(&o.shutdown, "shutdown-timeout", time.Minute, "how long requests and tasks may go on after SIGTERM; to give the locks back may take --lease-ttl more")
+	f.BoolVar(&o.takeover, "takeover", true, "resume or fail what dead conductors left; false: leave it to others, or to the next one who locks the node")
+	f.DurationVar(&o.drain, "drain-timeout", 30*time.Minute, "how long running tasks may go on after SIGUSR2")
 	f.Var(o.fakeDelays, "fake-delay", "seconds that a fake interface takes, as power=2 or deploy=5,20")
+	f.StringVar(&o.fakeMachines, "fake-machines", "", "URL of what the fake interfaces command (none: the nodes' records)")
+	_ = f.MarkHidden("fake-machines") // for tests, which record there who commands which machine and when
 	f.StringSliceVar(&o.types, "enabled-hardware-types", nil, "hardware types that nodes may have (none: all)")
 	f.Var(o.interfaces, "enabled-interfaces", "implementations that nodes may have, as power=fake (none: all)")
 	f.Var(o.defaults, "default-interfaces", "implementation of nodes that name none, as power=fake")
+	o.sync.flags(f)
+	o.secure.flags(f)
+	o.provision.flags(f)
 	o.log.flags(f)
 }
 
@@ -102,20 +119,29 @@ func defaultDataDir() string {
 }
 
 // run serves until ctx ends.
-func (o *serveOptions) run(ctx context.Context, w io.Writer) error {
+func (o *serveOptions) run(ctx context.Context, p program) error {
+	w := p.err
 	log, forPeople, err := o.log.logger(w)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(checkLease(o.ttl, o.margin), tooLong(map[string]string{"host": o.host})); err != nil {
+	if err := errors.Join(checkLease(o.ttl, o.margin), tooLong(map[string]string{"host": o.host}), o.secure.check(), o.sync.check(), o.provision.check()); err != nil {
 		return err
 	}
 	if o.lockDelay == 0 {
 		o.lockDelay = o.commandTimeout
 	}
+	boss, err := newSupervisor(p.env)
+	if err != nil {
+		return fmt.Errorf("NOTIFY_SOCKET: %w", err)
+	}
 	s := &service{o: o, log: log}
 	err = s.start(ctx)
 	if err == nil {
+		boss.tell("READY=1", "STATUS=serving on "+s.url())
+		done := make(chan struct{})
+		defer close(done)
+		go boss.reassure(s.dog.healthy, done) // ends with the service
 		log.InfoContext(ctx, "serving", "url", s.url(), "conductor", o.host, "etcd", s.endpoints, "version", version)
 		if forPeople {
 			s.banner(w)
@@ -124,6 +150,7 @@ func (o *serveOptions) run(ctx context.Context, w io.Writer) error {
 			o.ready(s.url())
 		}
 		err = s.wait(ctx)
+		boss.tell("STOPPING=1")
 		log.InfoContext(ctx, "stopping: the work that runs may end, locks are given back then", "timeout", o.shutdown, "err", err)
 		defer log.InfoContext(ctx, "stopped")
 	}

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gophercloud/gophercloud/v2/openstack/baremetal/v1/nodes"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"github.com/conductor-metal/conductor/pkg/lease"
@@ -113,15 +114,21 @@ func TestServe(t *testing.T) {
 	if _, errs := c.run(t, exitConflict, "node", "create", "../../examples/inventory.yaml"); !strings.Contains(errs, "0 of 24 nodes created") || !strings.Contains(errs, "nodes[0] (r1-u01): not created, nor the 2 records below it") {
 		t.Errorf("node create again: got %q", errs)
 	}
+	if out, errs := c.run(t, exitOK, "node", "create", "--skip-existing", "../../examples/inventory.yaml"); out != "" || strings.Count(errs, "left as it is") != 24 || !strings.Contains(errs, "nodes[0] (r1-u01): left as it is: ") {
+		t.Errorf("node create, but for those that are there: got %q and %q", out, errs)
+	}
+	if _, errs := c.run(t, exitOK, "node", "create", "--skip-existing", "--name", "r1-u01", "--driver", "fake-hardware"); !strings.Contains(errs, "left as it is") {
+		t.Errorf("node create of one that is there: got %q", errs)
+	}
 	out, _ = c.run(t, exitOK, "node", "list", "-o", "name")
 	if n := strings.Count(out, "\n"); n != 24 || !strings.Contains(out, "r2-u01\n") {
 		t.Errorf("node list: got %q", out)
 	}
 	c.run(t, exitOK, "node", "power", "on", "r1-u01", "r1-u03", "--wait=20s")
-	var n nodeRecord
+	var n nodes.Node
 	out, _ = c.run(t, exitOK, "node", "show", "r1-u01", "-o", "json")
-	if err := json.Unmarshal([]byte(out), &n); err != nil || text(n.Power) != "power on" {
-		t.Errorf("node show: got %q (%v), want power on", text(n.Power), err)
+	if err := json.Unmarshal([]byte(out), &n); err != nil || n.PowerState != "power on" {
+		t.Errorf("node show: got %q (%v), want power on", n.PowerState, err)
 	}
 	c.run(t, exitOK, "node", "maintenance", "set", "r1-u01", "--reason", "a fan is loud")
 	if out, _ := c.run(t, exitOK, "node", "show", "r1-u01"); !strings.Contains(out, "a fan is loud") {

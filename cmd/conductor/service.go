@@ -6,13 +6,18 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/conductor-metal/conductor/internal/auth"
+	"github.com/conductor-metal/conductor/internal/cluster"
 	"github.com/conductor-metal/conductor/internal/embedetcd"
 	"github.com/conductor-metal/conductor/pkg/hardware"
 	"github.com/conductor-metal/conductor/pkg/lease"
@@ -37,7 +42,11 @@ type service struct {
 	metrics   *prometheus.Registry
 	hardware  *hardware.Registry
 	keeper    *lease.Keeper
+	dog       *watchdog
+	users     *auth.Users // nil: everybody may call
 	tasks     *task.Manager
+	members   *cluster.Members
+	draining  atomic.Bool // takes no new work
 	stopping  atomic.Bool
 	failed    chan error
 }
@@ -51,13 +60,20 @@ func (s *service) onStop(name string, stop func(context.Context) error) {
 	s.parts = append(s.parts, part{name, stop})
 }
 
-func (s *service) url() string { return "http://" + s.listener.Addr().String() }
+func (s *service) url() string { return s.scheme() + s.listener.Addr().String() }
+
+func (s *service) scheme() string {
+	if s.o.secure.tls.Cert != "" {
+		return "https://"
+	}
+	return "http://"
+}
 
 // start starts everything. After an error, stop what runs.
 func (s *service) start(ctx context.Context) error {
-	s.failed = make(chan error, 1)
+	s.failed = make(chan error, 2) // one for each server
 	for _, step := range []func(context.Context) error{
-		s.startHardware, s.startListener, s.startDir, s.startSession, s.startTasks, s.startHTTP,
+		s.startHardware, s.startListener, s.startDir, s.startSession, s.startCluster, s.startTasks, s.startHTTP,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -68,11 +84,15 @@ func (s *service) start(ctx context.Context) error {
 
 func (s *service) startHardware(context.Context) (err error) {
 	s.metrics = newRegistry()
+	fake := hardware.FakeConfig{Delays: s.o.fakeDelays}
+	if s.o.fakeMachines != "" {
+		fake.Machines = hardware.RemoteMachines{URL: s.o.fakeMachines}
+	}
 	s.hardware, err = hardware.NewRegistry(hardware.Config{
 		HardwareTypes: s.o.types,
 		Interfaces:    s.o.interfaces.lists(),
 		Defaults:      s.o.defaults,
-		Fake:          hardware.FakeConfig{Delays: s.o.fakeDelays},
+		Fake:          fake,
 	})
 	if err != nil {
 		return usage(err)
@@ -129,8 +149,14 @@ func (s *service) wait(ctx context.Context) error {
 	if s.embedded != nil {
 		gone = s.embedded.Done()
 	}
+	usr2 := make(chan os.Signal, 1)
+	signal.Notify(usr2, syscall.SIGUSR2)
+	defer signal.Stop(usr2)
 	select {
 	case <-ctx.Done():
+		return nil
+	case <-usr2:
+		s.drainOut(ctx)
 		return nil
 	case err := <-s.failed:
 		return err
@@ -144,6 +170,7 @@ func (s *service) stop(ctx context.Context) {
 	s.stopping.Store(true)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.o.shutdown)
 	defer cancel()
+	s.leave(ctx)
 	for len(s.parts) > 0 {
 		last := s.parts[len(s.parts)-1]
 		s.parts = s.parts[:len(s.parts)-1]

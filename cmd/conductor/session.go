@@ -17,7 +17,10 @@ import (
 	"github.com/conductor-metal/conductor/pkg/lease"
 )
 
-var errStopping = errors.New("this conductor is being stopped")
+var (
+	errStopping = errors.New("this conductor is being stopped")
+	errDraining = errors.New("this conductor takes no new work")
+)
 
 // readiness is the session as the API sees it: none while the service stops.
 type readiness struct{ s *service }
@@ -47,15 +50,15 @@ func (s *service) startSession(ctx context.Context) error {
 	if err := writeIdentity(file, me); err != nil {
 		return err
 	}
-	dog := newWatchdog(s.o.ttl)
-	s.onStop("watchdog", dog.close)
+	s.dog = newWatchdog(s.o.ttl)
+	s.onStop("watchdog", s.dog.close)
 	s.keeper, err = s.keep(ctx, lease.Config{
 		Root: s.o.etcd.root(), Holder: s.o.host, TTL: s.o.ttl, Margin: s.o.margin, OldIsGone: gone,
 		Info: map[string]any{
 			"version": version, "api": s.advertised(), "conductor_group": s.o.group,
 			"drivers": s.hardware.Types(), "instance": me.Instance,
 		},
-		Healthy: dog.healthy, Metrics: lease.NewMetrics(s.metrics, purposes...), Logger: s.log,
+		Healthy: s.dog.healthy, Metrics: lease.NewMetrics(s.metrics, purposes...), Logger: s.log,
 	})
 	if errors.Is(err, lease.ErrTaken) {
 		return fmt.Errorf("%w (--host)", err)
@@ -138,7 +141,7 @@ func (s *service) advertised() string {
 		return s.url()
 	}
 	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-		return "http://" + net.JoinHostPort(s.o.host, port)
+		return s.scheme() + net.JoinHostPort(s.o.host, port)
 	}
 	return s.url()
 }

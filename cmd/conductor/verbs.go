@@ -32,18 +32,18 @@ func (p program) healthCommand() *cobra.Command {
 func (p program) health(ctx context.Context, client *apiClient) error {
 	ctx, cancel := context.WithTimeout(ctx, client.timeout)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(client.server, "/")+"/readyz?verbose", nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, client.server.String()+"/readyz?verbose", nil)
 	if err != nil {
 		return usage(fmt.Errorf("--server: %w", err))
 	}
-	answer, err := http.DefaultClient.Do(r)
+	answer, err := (&http.Client{Transport: &client.security}).Do(r)
 	if err != nil {
-		return client.unanswered(ctx, err)
+		return client.unanswered(err)
 	}
 	defer answer.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(answer.Body, 64<<10))
 	if err != nil {
-		return client.unanswered(ctx, err)
+		return client.unanswered(err)
 	}
 	if answer.StatusCode != http.StatusOK {
 		return errors.New("not ready: " + strings.TrimSpace(string(text)))
