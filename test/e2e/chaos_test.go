@@ -2,10 +2,7 @@ package e2e
 
 import (
 	"fmt"
-	"math/rand/v2"
-	"os"
 	"sort"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -20,22 +17,7 @@ import (
 func TestChaos(t *testing.T) {
 	need(t)
 	t.Parallel()
-	seed := uint64(time.Now().UnixNano())
-	if text := os.Getenv("CONDUCTOR_E2E_SEED"); text != "" {
-		var err error
-		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
-	lasts := 20 * time.Second
-	if text := os.Getenv("CONDUCTOR_E2E_CHAOS"); text != "" {
-		var err error
-		if lasts, err = time.ParseDuration(text); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Logf("CONDUCTOR_E2E_SEED=%d", seed)
-	rng := rand.New(rand.NewPCG(seed, 1))
+	lasts, rng := lasting(t, "CONDUCTOR_E2E_CHAOS", 20*time.Second), seeded(t)
 	e := startEtcd(t, 3)
 	e.client()
 

@@ -117,118 +117,63 @@ func (d *docker) healthy(services ...string) {
 	}
 }
 
-// TestCompose runs docker-compose.yml: three conductors on three etcds.
-func TestCompose(t *testing.T) {
-	need(t)
-	t.Parallel()
-	d := startDocker(t)
-	d.env = append(d.env, "CONDUCTOR_IMAGE=conductor:e2e", "ETCD_IMAGE=conductor-etcd:e2e", "VERSION=e2e")
-	for _, port := range []string{"ETCD1", "ETCD2", "ETCD3", "CONDUCTOR1", "CONDUCTOR2", "CONDUCTOR3"} {
-		d.env = append(d.env, fmt.Sprintf("%s_PORT=%d", port, freePort(t)))
-	}
-	build := start(t, "build-images.sh", d.env, filepath.Join("deploy", "build-images.sh"))
-	if r := build.finish(4 * time.Minute); r.code != 0 {
-		t.Fatalf("build the images: %s", r)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("%s", d.compose("logs", "--no-color", "--tail=30"))
+// exited waits until a container has ended, and returns its exit code.
+func (d *docker) exited(service string, limit time.Duration) (code string) {
+	d.t.Helper()
+	eventually(d.t, limit, service+" has ended", func() error {
+		r := d.run("inspect", "--format", "{{.State.Status}} {{.State.ExitCode}}", d.container(service))
+		var ended bool
+		if code, ended = strings.CutPrefix(strings.TrimSpace(r.out), "exited "); !ended {
+			return fmt.Errorf("%s", r)
 		}
-		at := time.Now()
-		if r := d.compose("down", "-v", "--remove-orphans"); r.code != 0 {
-			t.Errorf("docker-compose down: %s", r)
-		}
-		t.Logf("down after %s", time.Since(at).Round(time.Second))
-		for _, what := range []string{"ps -aq", "volume ls -q", "network ls -q"} {
-			r := d.run(append(strings.Fields(what), "--filter", "label=com.docker.compose.project="+d.project)...)
-			if r.out != "" {
-				t.Errorf("docker %s: left behind %s", what, r)
-			}
-		}
-		if r := d.run("rmi", "conductor:e2e", "conductor-etcd:e2e"); r.code != 0 {
-			t.Errorf("remove the images: %s", r)
-		}
+		return nil
 	})
-	at := time.Now()
+	return code
+}
+
+// kill ends a container as a power cut would.
+func (d *docker) kill(service string) time.Time {
+	d.t.Helper()
+	if r := d.run("kill", "-s", "KILL", d.container(service)); r.code != 0 {
+		d.t.Fatal(r)
+	}
+	return time.Now()
+}
+
+// up starts what does not run.
+func (d *docker) up() {
+	d.t.Helper()
 	if r := d.compose("up", "-d"); r.code != 0 {
-		t.Fatalf("docker-compose up: %s", r)
+		d.t.Fatalf("docker-compose up: %s", r)
 	}
-	d.healthy("etcd1", "etcd2", "etcd3", "conductor1", "conductor2", "conductor3")
-	t.Logf("up and healthy after %s", time.Since(at).Round(time.Second))
+}
 
-	// One creates, all see it.
-	inventory, err := os.Open(filepath.Join(repository, "examples", "inventory.yaml"))
-	if err != nil {
-		t.Fatal(err)
+// down removes all that the test has made.
+func (d *docker) down(images ...string) {
+	d.t.Helper()
+	if d.t.Failed() {
+		d.t.Logf("%s", d.compose("logs", "--no-color", "--tail=30"))
 	}
-	defer inventory.Close()
-	create := start(t, "node create", d.env, program(t, "docker"), "exec", "-i", d.container("conductor1"), "/conductor", "node", "create", "-f", "/dev/stdin")
-	if _, err := inventory.WriteTo(create.stdin); err != nil {
-		t.Fatal(err)
-	}
-	_ = create.stdin.Close()
-	if r := create.finish(time.Minute); r.code != 0 {
-		t.Fatalf("node create: %s", r)
-	}
-	if n := strings.Count(d.must("conductor2", "/conductor", "node", "list"), "fake-hardware"); n != 24 {
-		t.Errorf("conductor2 has %d nodes, want 24", n)
-	}
-	d.must("conductor3", "/conductor", "node", "power", "on", "r1-u01", "--wait=20s")
-
-	// One holds, all see it, and etcd too. The command is one that does not end.
-	const ttl = 5 * time.Second
-	hold := start(t, "lock run in conductor1", d.env, program(t, "docker"), "exec", d.container("conductor1"),
-		"/conductor", "lock", "run", "--lease-ttl", ttl.String(), "--purpose", "firmware", "r1-u01", "--", "/conductor", "lock", "watch")
-	hold.line(hold.out, "granted", 20*time.Second)
-	for _, see := range []struct{ in, cmd string }{
-		{"conductor2", "/conductor lock show r1-u01"},
-		{"conductor3", "/conductor lock list"},
-		{"etcd2", "/etcdctl get --prefix /conductor/v1/locks/"},
-	} {
-		if out := d.must(see.in, strings.Fields(see.cmd)...); !strings.Contains(out, "firmware") || !strings.Contains(out, "conductor1") {
-			t.Errorf("%s in %s: %s", see.cmd, see.in, out)
+	// Volumes without a name would stay for ever.
+	all := strings.Fields(d.run("ps", "-aq", "--filter", "label=com.docker.compose.project="+d.project).out)
+	r := d.run(append([]string{"inspect", "--format", `{{$c := .Name}}{{range .Mounts}}{{if .Name}}{{println $c .Name}}{{end}}{{end}}`}, all...)...)
+	for mount := range strings.Lines(r.out) {
+		if mount = strings.TrimSpace(mount); mount != "" && !strings.Contains(mount, " "+d.project+"_") {
+			d.t.Errorf("a volume without a name: %s", mount)
 		}
 	}
-	if out := d.must("conductor3", "/conductor", "node", "list"); strings.Count(out, " conductor1") != 1 {
-		t.Errorf("node list does not show one node locked by conductor1: %s", out)
+	at := time.Now()
+	if r := d.compose("down", "-v", "--remove-orphans", "-t", "10"); r.code != 0 {
+		d.t.Errorf("docker-compose down: %s", r)
 	}
-	if r := d.in("conductor2", "/conductor", "node", "power", "off", "r1-u01"); r.code != 4 || !strings.Contains(r.err, "firmware") {
-		t.Errorf("power off through conductor2: %s, want exit code 4 and why", r)
+	d.t.Logf("down after %s", time.Since(at).Round(time.Second))
+	for _, what := range []string{"ps -aq", "volume ls -q", "network ls -q"} {
+		r := d.run(append(strings.Fields(what), "--filter", "label=com.docker.compose.project="+d.project)...)
+		if r.out != "" {
+			d.t.Errorf("docker %s: left behind %s", what, r)
+		}
 	}
-
-	// The holder dies with its container; another takes over.
-	id := d.container("conductor1")
-	waiter := start(t, "lock run in conductor2", d.env, program(t, "docker"), "exec", d.container("conductor2"),
-		"/conductor", "lock", "run", "--wait", "60s", "r1-u01", "--", "/conductor", "version")
-	waiter.line(waiter.err, "waiting", 20*time.Second)
-	killed := time.Now()
-	if r := d.run("kill", "-s", "KILL", id); r.code != 0 {
-		t.Fatal(r)
-	}
-	r := waiter.finish(60 * time.Second)
-	took := time.Since(killed)
-	t.Logf("docker kill of the holder: conductor2 had taken the lock over and given it back after %s (TTL %s)", took.Round(time.Millisecond), ttl)
-	if r.code != 0 || !strings.Contains(r.err, "cut off") {
-		t.Errorf("take over: %s", r)
-	}
-	if took > ttl+election+3*time.Second {
-		t.Errorf("take over took %s", took)
-	}
-
-	// Two conductors and two etcds are enough.
-	if r := d.run("kill", "-s", "KILL", d.container("etcd1")); r.code != 0 {
-		t.Fatal(r)
-	}
-	d.must("conductor2", "/conductor", "node", "power", "off", "r1-u03", "--wait=60s", "--lock-wait", "30s")
-	d.must("conductor3", "/conductor", "node", "power", "on", "r1-u03", "--wait=60s", "--lock-wait", "30s")
-
-	// And back.
-	if r := d.compose("up", "-d"); r.code != 0 {
-		t.Fatalf("docker-compose up: %s", r)
-	}
-	d.healthy("etcd1", "conductor1")
-	d.must("conductor1", "/conductor", "node", "power", "off", "r1-u03", "--wait=60s", "--lock-wait", "30s")
-	if out := d.must("conductor1", "/conductor", "audit"); !cleanAudit.MatchString(out) {
-		t.Errorf("audit: %s", out)
+	if r := d.run(append([]string{"rmi"}, images...)...); r.code != 0 {
+		d.t.Errorf("remove the images: %s", r)
 	}
 }

@@ -25,8 +25,14 @@ type conductor struct {
 // it is ready. Without --etcd-endpoints among the flags it has an etcd of its own.
 func serve(t *testing.T, host string, flags ...string) *conductor {
 	t.Helper()
+	return serveAs(t, conductorProgram, nil, host, flags...)
+}
+
+// serveAs does so with another build of the program and more in its environment.
+func serveAs(t *testing.T, program *built, env []string, host string, flags ...string) *conductor {
+	t.Helper()
 	flags = append([]string{"serve", "--listen", "127.0.0.1:0", "--host", host, "--data-dir", t.TempDir(), "--log-format", "json"}, flags...)
-	c := &conductor{host: host, process: start(t, "conductor "+host, nil, conductorProgram.get(t), flags...)}
+	c := &conductor{host: host, process: start(t, "conductor "+host, env, program.get(t), flags...)}
 	var line struct{ URL string }
 	text := c.line(c.err, `"serving"`, 30*time.Second)
 	if err := json.Unmarshal([]byte(text), &line); err != nil || line.URL == "" {
@@ -66,6 +72,33 @@ func must(t *testing.T, args ...string) string {
 func (c *conductor) node(args ...string) string {
 	c.t.Helper()
 	return must(c.t, append([]string{"node", "--server", c.url}, args...)...)
+}
+
+// powerHere asks this very conductor to do what it would otherwise hand to the one
+// that the node prefers, as if another had handed it on.
+func (c *conductor) powerHere(id, target string) { c.t.Helper(); c.here(id, "power?wait=20s", target) }
+
+// provisionHere does the same with a verb of provisioning.
+func (c *conductor) provisionHere(id, verb string) { c.t.Helper(); c.here(id, "provision", verb) }
+
+func (c *conductor) here(id, what, target string) {
+	c.t.Helper()
+	body := strings.NewReader(`{"target": "` + target + `"}`)
+	r, err := http.NewRequestWithContext(c.t.Context(), http.MethodPut, c.url+"/v1/nodes/"+id+"/states/"+what, body)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("X-Conductor-Forwarded-By", "test")
+	resp, err := (&http.Client{Timeout: time.Minute}).Do(r)
+	if err != nil {
+		c.t.Fatalf("%s of %s: %v", target, id, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusAccepted {
+		text, _ := io.ReadAll(resp.Body)
+		c.t.Fatalf("%s of %s: %d %s", target, id, resp.StatusCode, text)
+	}
 }
 
 // call sends a request to the API and returns the answer.

@@ -193,7 +193,7 @@ func TestConductorEndsAtWork(t *testing.T) {
 	need(t)
 	t.Parallel()
 	e := startEtcd(t, 1)
-	flags := []string{"--etcd-endpoints", e.endpoints(), "--data-dir", t.TempDir(), "--fake-delay", "power=2"}
+	flags := []string{"--etcd-endpoints", e.endpoints(), "--data-dir", t.TempDir(), "--fake-delay", "power=2", "--takeover=false"}
 	id := e.create("n1")
 	working := func(c *conductor) {
 		t.Helper()

@@ -2,11 +2,13 @@ package e2e
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -28,27 +30,41 @@ type etcd struct {
 type member struct {
 	*process
 	name, url, dir string
+	peer           string   // its address for the others
+	socket         string   // where it listens to clients, if not at url
+	enter          []string // starts a program in its network, if that is not the machine's
 	args           []string
 }
 
 // startEtcd starts a cluster with a data directory of its own.
-func startEtcd(t *testing.T, members int) *etcd {
+func startEtcd(t *testing.T, members int, flags ...string) *etcd {
 	t.Helper()
 	need(t, "etcd", "etcdctl")
 	e := &etcd{t: t}
+	for range members {
+		e.members = append(e.members, &member{
+			url: fmt.Sprintf("http://127.0.0.1:%d", freePort(t)), peer: fmt.Sprintf("http://127.0.0.1:%d", freePort(t)),
+		})
+	}
+	e.start(flags...)
+	return e
+}
+
+// start starts all members, whose addresses are known.
+func (e *etcd) start(flags ...string) {
+	t := e.t
+	t.Helper()
 	dir := t.TempDir()
 	var cluster []string
-	for i := range members {
-		name := fmt.Sprintf("m%d", i+1)
-		peer := fmt.Sprintf("http://127.0.0.1:%d", freePort(t))
-		m := &member{name: name, url: fmt.Sprintf("http://127.0.0.1:%d", freePort(t)), dir: filepath.Join(dir, name)}
-		m.args = []string{
-			"--name", name, "--data-dir", m.dir, "--log-level", "warn",
-			"--listen-client-urls", m.url, "--advertise-client-urls", m.url,
-			"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
-		}
-		cluster = append(cluster, name+"="+peer)
-		e.members = append(e.members, m)
+	for i, m := range e.members {
+		m.name = fmt.Sprintf("m%d", i+1)
+		m.dir = filepath.Join(dir, m.name)
+		m.args = append([]string{
+			"--name", m.name, "--data-dir", m.dir, "--log-level", "warn",
+			"--listen-client-urls", cmp.Or(m.socket, m.url), "--advertise-client-urls", m.url,
+			"--listen-peer-urls", m.peer, "--initial-advertise-peer-urls", m.peer,
+		}, flags...)
+		cluster = append(cluster, m.name+"="+m.peer)
 	}
 	for _, m := range e.members {
 		m.args = append(m.args, "--initial-cluster", strings.Join(cluster, ","))
@@ -57,17 +73,17 @@ func startEtcd(t *testing.T, members int) *etcd {
 	for _, m := range e.members {
 		m.healthy(t)
 	}
-	return e
 }
 
 func (m *member) start(t *testing.T) {
 	t.Helper()
-	m.process = start(t, "etcd "+m.name, nil, program(t, "etcd"), m.args...)
+	line := slices.Concat(m.enter, []string{program(t, "etcd")}, m.args)
+	m.process = start(t, "etcd "+m.name, nil, line[0], line[1:]...)
 }
 
 func (m *member) healthy(t *testing.T) {
 	t.Helper()
-	eventually(t, 20*time.Second, "etcd "+m.name+" is healthy", func() error {
+	eventually(t, time.Minute, "etcd "+m.name+" is healthy", func() error {
 		text, err := fetch(m.url + "/health")
 		if err == nil && !strings.Contains(text, `"true"`) {
 			err = fmt.Errorf("it says %s", text)

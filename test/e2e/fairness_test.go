@@ -53,7 +53,7 @@ func TestFirstComeFirstServed(t *testing.T) {
 			continue
 		}
 		came = append(came, key)
-		session := key[:strings.LastIndex(key, "-")]
+		session := key[:strings.LastIndex(key, ".")]
 		if session != before {
 			switches++
 		}

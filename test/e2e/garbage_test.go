@@ -12,7 +12,7 @@ func TestGarbage(t *testing.T) {
 	need(t)
 	t.Parallel()
 	e := startEtcd(t, 1)
-	c := serve(t, "c", "--etcd-endpoints", e.endpoints())
+	c := serve(t, "c", "--etcd-endpoints", e.endpoints(), "--takeover=false")
 	n1, n2, n3 := e.create("n1"), e.create("n2"), e.create("n3")
 
 	// A record that cannot be read.

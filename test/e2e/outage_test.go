@@ -87,7 +87,7 @@ func TestEtcdAwayForLong(t *testing.T) {
 	e := startEtcd(t, 1)
 	id := e.create("n1")
 	ttl := []string{"--lease-ttl", shortTTL.String()}
-	c := serve(t, "c", append(ttl, "--etcd-endpoints", e.endpoints(), "--fake-delay", "power=60", "--command-timeout", "90s", "--lock-delay", "1s")...)
+	c := serve(t, "c", append(ttl, "--etcd-endpoints", e.endpoints(), "--fake-delay", "power=60", "--command-timeout", "90s", "--lock-delay", "1s", "--takeover=false")...)
 	h := startHolder(t, e.endpoints(), "h", "-ttl", shortTTL.String())
 	run := e.startRun(ttl, "n1", "sh", "-c", "echo $$; exec sleep 60")
 	child, err := strconv.Atoi(run.line(run.out, "", 10*time.Second))

@@ -210,13 +210,13 @@ func TestPausedConductor(t *testing.T) {
 	t.Parallel()
 	e := startEtcd(t, 1)
 	flags := []string{
-		"--etcd-endpoints", e.endpoints(), "--lease-ttl", shortTTL.String(), "--lock-delay", "1s", "--command-timeout", "20s",
+		"--etcd-endpoints", e.endpoints(), "--lease-ttl", shortTTL.String(), "--lock-delay", "1s", "--command-timeout", "20s", "--takeover=false",
 	}
 	a := serve(t, "a", append(flags, "--fake-delay", "power=2")...)
 	b := serve(t, "b", flags...)
 	id := e.create("n1")
 	b.node("power", "on", "n1", "--wait=20s", "--lock-wait", "20s")
-	a.node("power", "off", "n1")
+	a.powerHere(id, "power off")
 	eventually(t, 5*time.Second, "a holds the node", func() error {
 		if s := b.states(id); s.Reservation == nil || *s.Reservation != "a" {
 			return fmt.Errorf("%s", s)
@@ -225,7 +225,13 @@ func TestPausedConductor(t *testing.T) {
 	})
 	a.pause()
 	at := time.Now()
-	b.node("power", "on", "n1", "--wait=20s", "--lock-wait", "20s")
+	b.powerHere(id, "power on")
+	eventually(t, 20*time.Second, "b has switched n1 on", func() error {
+		if s := b.states(id); s.Power == nil || *s.Power != "power on" || s.PowerTarget != nil {
+			return fmt.Errorf("%s", s)
+		}
+		return nil
+	})
 	took := time.Since(at)
 	s := b.states(id)
 	a.resume()

@@ -13,14 +13,53 @@ import (
 
 // proxy is a network between a process and etcd that delays answers, holds
 // requests back and can be cut. A cut network loses everything and says nothing:
-// connections stay open.
+// connections stay open. One that is cut for a while, in one direction or both, loses
+// what is on its way, and the connections that lost something with it when it heals.
 type proxy struct {
 	url   string
+	net   string // of the far side: tcp or unix
 	to    string
 	mu    sync.Mutex
 	delay time.Duration // of answers, not of requests
 	dam   chan struct{} // requests wait until it is closed; nil: they pass
 	cut   chan struct{} // closed by the cut
+	deaf  loss          // of the network, for a while
+	torn  []func()      // end the connections that lost something
+}
+
+// loss says in which direction a network loses everything.
+type loss struct{ requests, answers bool }
+
+// lose cuts the network for a while.
+func (p *proxy) lose(l loss) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.deaf = l
+}
+
+// heal ends that. Connections with holes in them end.
+func (p *proxy) heal() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.deaf = loss{}
+	for _, end := range p.torn {
+		end()
+	}
+	p.torn = nil
+}
+
+// loses says whether what comes now in some direction is lost; if so, end is called when the network heals.
+func (p *proxy) loses(requests bool, end func()) bool {
+	if p.isCut() {
+		return true
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if requests && p.deaf.requests || !requests && p.deaf.answers {
+		p.torn = append(p.torn, end)
+		return true
+	}
+	return false
 }
 
 func startProxy(t *testing.T, to string) *proxy {
@@ -29,7 +68,8 @@ func startProxy(t *testing.T, to string) *proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{url: "http://" + l.Addr().String(), to: strings.TrimPrefix(to, "http://"), cut: make(chan struct{})}
+	network, to, _ := strings.Cut(strings.Replace(to, "http:", "tcp:", 1), "://")
+	p := &proxy{url: "http://" + l.Addr().String(), net: network, to: to, cut: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	t.Cleanup(func() {
@@ -94,7 +134,7 @@ func (p *proxy) isCut() bool {
 // carry connects both sides until one of them, or the test, ends it.
 func (p *proxy) carry(ctx context.Context, near net.Conn) {
 	defer near.Close()
-	far, err := net.Dial("tcp", p.to)
+	far, err := net.Dial(p.net, p.to)
 	if err != nil {
 		return
 	}
@@ -119,7 +159,7 @@ func (p *proxy) requests(ctx context.Context, far, near net.Conn) {
 		case <-ctx.Done():
 			return
 		}
-		if !p.isCut() {
+		if !p.loses(true, func() { near.Close(); far.Close() }) {
 			if _, werr := far.Write(b[:n]); err == nil {
 				err = werr
 			}
@@ -148,7 +188,7 @@ func (p *proxy) answers(ctx context.Context, near, far net.Conn) {
 			case <-time.After(time.Until(pk.at)):
 			case <-ctx.Done():
 			}
-			if !p.isCut() {
+			if !p.loses(false, func() { near.Close(); far.Close() }) {
 				_, _ = near.Write(pk.b) // who does not read, has ended
 			}
 		}

@@ -37,6 +37,48 @@ func (s shell) run(line string) string {
 	return r.out
 }
 
+// lifeOf types what the README says of provisioning a machine.
+func lifeOf(t *testing.T, sh shell, said func(string) string) {
+	t.Helper()
+	for _, step := range []struct{ line, state string }{
+		{"conductor node manage r1-u01 --wait", "manageable"},
+		{"conductor node inspect r1-u01 --wait", "manageable"},
+		{"conductor node provide r1-u01 --wait", "available"},
+		{"conductor node set r1-u01 --instance-info image_source=http://images.example/web.qcow2", "available"},
+		{`conductor node deploy r1-u01 --config-drive '{"user_data": "hello"}' --wait`, "active"},
+		{"conductor node rescue r1-u01 --wait", "rescue"},
+		{"conductor node unrescue r1-u01 --wait", "active"},
+		{`conductor node service r1-u01 --steps '[{"interface": "deploy", "step": "hold"}]'`, "service hold"},
+		{"conductor node show r1-u01", "service hold"},
+		{"conductor node unhold r1-u01 --wait", "active"},
+		{"conductor node undeploy r1-u01 --wait", "available"},
+	} {
+		line := said(step.line)
+		if strings.Contains(line, " rescue ") { // nobody is here to be asked
+			line = "echo secret | " + line + " --password-file -"
+		}
+		sh.run(line)
+		eventually(t, 10*time.Second, step.line, func() error {
+			var n struct {
+				State string `json:"provision_state"`
+			}
+			text := sh.run("conductor node show -o json r1-u01")
+			if err := json.Unmarshal([]byte(text), &n); err != nil {
+				return err
+			}
+			if n.State != step.state {
+				return fmt.Errorf("it is %q, want %q", n.State, step.state)
+			}
+			return nil
+		})
+		if step.state == "service hold" {
+			if out := sh.run("conductor node show r1-u01"); !strings.Contains(out, "step 1 of 1: deploy.hold") {
+				t.Errorf("node show does not tell the step:\n%s", out)
+			}
+		}
+	}
+}
+
 // TestQuickstart types what the README says, on the etcd that a conductor brings.
 func TestQuickstart(t *testing.T) {
 	need(t, "etcdctl", "promtool", "curl")
@@ -85,6 +127,15 @@ func TestQuickstart(t *testing.T) {
 		}
 		return nil
 	})
+	happened := sh.run(said("conductor events --node r1-u01"))
+	for _, want := range []string{"node.create.end", "node.power_set.start", "to power on is done"} {
+		if !strings.Contains(happened, want) {
+			t.Errorf("events have no %q: %s", want, happened)
+		}
+	}
+	if got := sh.run("curl -sm 1 '" + c.url + "/v1/events?since=0&follow=false'"); !strings.Contains(got, "event: baremetal.node.power_set.end\n") {
+		t.Errorf("the stream of events: %s", got)
+	}
 
 	// Somebody works by hand, and a conductor keeps away.
 	flash := sh.start(strings.ReplaceAll(said(`conductor lock run --purpose "firmware by hand" r1-u01 -- sleep 30`),
@@ -128,13 +179,15 @@ func TestQuickstart(t *testing.T) {
 	raw.line(raw.out, "DELETE", 10*time.Second)
 	raw.line(raw.out, "firmware by hand", 10*time.Second)
 
+	lifeOf(t, sh, said)
+
 	// What the metrics say of it.
 	metrics := sh.run("curl -fsS " + c.url + "/metrics")
 	for _, sample := range []string{
 		`conductor_lock_acquisitions_total{mode="exclusive",result="acquired"}`,
 		`conductor_lock_acquisitions_total{mode="exclusive",result="timeout"}`,
 		`conductor_lock_wait_seconds_count{mode="exclusive",result="acquired"}`, `conductor_lock_hold_seconds_count{mode="exclusive"`,
-		`conductor_lease_trust_seconds`,
+		`conductor_lease_trust_seconds`, `conductor_members{state="active"}`,
 	} {
 		if v, ok := metricIn(metrics, sample); !ok || v <= 0 {
 			t.Errorf("%s is %v, want it above 0", sample, v)
@@ -143,6 +196,7 @@ func TestQuickstart(t *testing.T) {
 	for _, name := range []string{
 		"conductor_locks_held", "conductor_lock_waiters", "conductor_lock_lost_total", "conductor_fence_rejections_total",
 		"conductor_workers_busy", "conductor_worker_rejections_total",
+		"conductor_lock_oldest_wait_seconds", "conductor_lock_oldest_hold_seconds", "conductor_sessions_lost_total", "conductor_takeovers_total",
 	} {
 		said(name)
 		if v, ok := metricIn(metrics, name); !ok || v != 0 {

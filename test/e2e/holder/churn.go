@@ -33,7 +33,6 @@ func (h *holder) churn(ctx context.Context, prefix string, n int) error {
 	c := &churn{holder: h, prefix: prefix, names: n, counts: map[string]float64{}}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	context.AfterFunc(h.session.Context(), cancel)
 	keeper, err := lease.Keep(ctx, h.client, lease.Config{
 		Root: h.root, Holder: h.session.Holder() + "-churn", TTL: h.ttl,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)), Metrics: lease.NewMetrics(nil),
