@@ -112,9 +112,10 @@ func TestFleetClockCutOff(t *testing.T) {
 	t.Parallel()
 	f := startClockFleet(t, 40)
 	way := startProxy(t, f.members[0].url)
+	f.ways = map[string][]*proxy{"c2": {way}}
 	f.shun("c2", false)
 	f.drainOut("c2")
-	c2 := f.serve("c2", "--etcd-endpoints", way.url)
+	c2 := f.serve("c2")
 	f.load()
 	f.goesOn(30, 60*time.Second)
 	f.shun("c2", true)

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -10,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/conductor-metal/conductor/pkg/node"
 )
@@ -91,11 +94,14 @@ func (f *fleet) begin(nodes int, ttl time.Duration, flags ...string) {
 // serve starts a conductor, or starts it again. Later flags win.
 func (f *fleet) serve(host string, flags ...string) *conductor {
 	f.t.Helper()
-	endpoints := f.endpoints()
-	if ways := f.ways[host]; ways != nil {
-		endpoints = ways[0].url + "," + ways[1].url + "," + ways[2].url
+	endpoints := []string{f.endpoints()}
+	if ways := f.ways[host]; ways != nil { // no other: the flag adds to what it was given before
+		endpoints = nil
+		for _, way := range ways {
+			endpoints = append(endpoints, way.url)
+		}
 	}
-	all := append([]string{"--etcd-endpoints", endpoints}, f.flags...)
+	all := append([]string{"--etcd-endpoints", strings.Join(endpoints, ",")}, f.flags...)
 	all = append(all, flags...)
 	var c *conductor
 	if clock := f.clocks[host]; clock != nil {
@@ -206,6 +212,7 @@ func (f *fleet) settled() {
 	f.none("intents/", 40*time.Second)
 	f.none("locks/", 40*time.Second)
 	states := map[node.ProvisionState]int{}
+	f.caughtUp()
 	for _, id := range f.ids {
 		n := f.latest(id)
 		states[n.ProvisionState]++
@@ -226,6 +233,23 @@ func (f *fleet) settled() {
 	f.apart()
 	f.history.check(f.t)
 	f.audit()
+}
+
+// caughtUp waits until the chronicle knows the newest version of every node.
+func (f *fleet) caughtUp() {
+	f.t.Helper()
+	ctx, cancel := context.WithTimeout(f.t.Context(), 20*time.Second)
+	defer cancel()
+	r, err := f.client().Get(ctx, root+"nodes/", append(clientv3.WithLastRev(), clientv3.WithPrefix(), clientv3.WithKeysOnly())...)
+	if err != nil || len(r.Kvs) != 1 {
+		f.t.Fatalf("the newest node: %v, %v", r, err)
+	}
+	eventually(f.t, 20*time.Second, "all changes of nodes are known", func() error {
+		if f.chronicle.revision() < r.Kvs[0].ModRevision {
+			return errNotYet
+		}
+		return nil
+	})
 }
 
 // unfailed checks that all that was accepted was done: for faults that must not be seen.
