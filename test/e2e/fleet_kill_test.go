@@ -18,9 +18,9 @@ func TestFleetKill(t *testing.T) {
 	f.load()
 	f.goesOn(60, 60*time.Second)
 	c1 := f.conductor("c1")
-	waiter := f.waitsFor("c1")
+	waiter, at := f.waitsFor(c1)
 	f.shun("c1", true)
-	at := c1.kill()
+	c1.kill()
 	left := f.chronicle.sections("c1")
 	r := waiter.finish(fleetTTL + 20*time.Second) // it leaves the work to others
 	nanos, err := strconv.ParseInt(strings.TrimSpace(r.out), 10, 64)
@@ -44,12 +44,12 @@ func TestFleetKill(t *testing.T) {
 	f.settled()
 }
 
-// waitsFor has another wait for a node that a host is at, one of many. It tells the
-// time, in nanoseconds, when it has the lock.
-func (f *fleet) waitsFor(host string) (waiter *process) {
+// waitsFor has another wait for a node that a conductor is at, one of many, and stops that
+// one in the midst of it. The waiter tells the time, in nanoseconds, when it has the lock.
+func (f *fleet) waitsFor(c *conductor) (waiter *process, stopped time.Time) {
 	f.t.Helper()
-	eventually(f.t, 40*time.Second, host+" is at many nodes, and another waits", func() error {
-		sections := f.chronicle.sections(host)
+	eventually(f.t, 40*time.Second, c.host+" is at many nodes, and another waits", func() error {
+		sections := f.chronicle.sections(c.host)
 		if len(sections) < 8 {
 			return errNotYet
 		}
@@ -60,15 +60,25 @@ func (f *fleet) waitsFor(host string) (waiter *process) {
 			}
 		}
 		waiter = f.startRun([]string{"--lease-ttl", fleetTTL.String(), "--wait", "30s"}, id, "date", "+%s%N")
+		waits := func() bool {
+			now := f.chronicle.sections(c.host)[id]
+			return waiter.running() && now.Ticket == sections[id].Ticket && len(f.keys("locks/"+id+"/")) == 2
+		}
 		for waiter.running() {
-			now := f.chronicle.sections(host)[id]
-			if now.Ticket == sections[id].Ticket && len(f.keys("locks/"+id+"/")) == 2 {
+			if !waits() {
+				continue
+			}
+			c.pause()
+			stopped = time.Now()
+			<-time.After(300 * time.Millisecond) // what it has sent, arrives
+			if waits() {
 				return nil
 			}
+			c.resume()
 		}
 		return errNotYet
 	})
-	return waiter
+	return waiter, stopped
 }
 
 // A conductor that is killed and started again and again under its name, on its
