@@ -4,11 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -25,21 +26,24 @@ type actor struct {
 	done chan struct{} // closed when it has ended
 }
 
+// serving is what the log of a conductor says when it has found a port.
+var serving = regexp.MustCompile(`"msg":"serving","url":"([^"]+)"`)
+
 // start starts a conductor and waits until it is ready.
 func (d *demo) start(ctx context.Context, host string) (*actor, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	address, err := freePort()
-	if err != nil {
-		return nil, err
-	}
-	a := &actor{url: "http://" + address, done: make(chan struct{})}
+	a := &actor{done: make(chan struct{})}
 	if a.log, err = os.OpenFile(filepath.Join(d.dir, host+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
 		return nil, err
 	}
-	a.cmd = exec.Command(self, "serve", "--host", host, "--listen", address, "--data-dir", filepath.Join(d.dir, host),
+	from, err := a.log.Seek(0, io.SeekEnd) // there may be the log of an earlier life
+	if err != nil {
+		return nil, err
+	}
+	a.cmd = exec.Command(self, "serve", "--host", host, "--listen", "127.0.0.1:0", "--log-format", "json", "--data-dir", filepath.Join(d.dir, host),
 		"--etcd-endpoints", d.etcd.Endpoint(), "--lease-ttl", demoTTL.String(), "--command-timeout", "1s", "--fake-delay", "deploy="+demoDelay)
 	a.cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "CONDUCTOR_") || strings.HasPrefix(v, "NOTIFY_") })
 	a.cmd.Stdout, a.cmd.Stderr = a.log, a.log
@@ -57,6 +61,14 @@ func (d *demo) start(ctx context.Context, host string) (*actor, error) {
 		case <-a.done:
 			return false, fmt.Errorf("%s ended; see %s", host, a.log.Name())
 		default:
+		}
+		if a.url == "" {
+			text, err := os.ReadFile(a.log.Name())
+			said := serving.FindSubmatch(text[from:])
+			if err != nil || said == nil {
+				return false, err
+			}
+			a.url = string(said[1])
 		}
 		r, err := http.Get(a.url + "/readyz")
 		if err != nil {
@@ -126,14 +138,4 @@ func (d *demo) abandoned(ctx context.Context, host string) ([]string, error) {
 		}
 	}
 	return names, nil
-}
-
-// freePort is an address where nobody listens at the moment.
-func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
 }
