@@ -90,6 +90,8 @@ func TestChaos(t *testing.T) {
 	total := map[string]float64{}
 	for _, c := range cs {
 		c.tell("stop")
+	}
+	for _, c := range cs {
 		end := c.hear("churned", 30*time.Second)
 		if end.Err != "" {
 			t.Errorf("%s: close: %s", c.host, end.Err)

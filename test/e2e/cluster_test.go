@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -13,19 +14,7 @@ import (
 // leader is the member that leads.
 func (e *etcd) leader() *member {
 	e.t.Helper()
-	for _, m := range e.members {
-		if !m.running() {
-			continue
-		}
-		ctx, cancel := context.WithTimeout(e.t.Context(), 5*time.Second)
-		st, err := e.client().Status(ctx, m.url)
-		cancel()
-		if err == nil && st.Header.MemberId == st.Leader {
-			return m
-		}
-	}
-	e.t.Fatal("etcd has no leader")
-	return nil
+	return e.led(slices.DeleteFunc(slices.Clone(e.members), func(m *member) bool { return !m.running() }), 30*time.Second)
 }
 
 // Three conductors on three etcds: each sees what the others hold, and the death
@@ -36,7 +25,7 @@ func TestThreeConductors(t *testing.T) {
 	e := startEtcd(t, 3)
 	var cs []*conductor
 	for i := range 3 {
-		cs = append(cs, serve(t, fmt.Sprint("c", i+1), "--etcd-endpoints", e.endpoints(), "--fake-delay", "power=2"))
+		cs = append(cs, serve(t, fmt.Sprint("c", i+1), "--etcd-endpoints", e.endpoints(), "--fake-delay", "power=4"))
 	}
 	const nodes = 9
 	var ids []string
@@ -48,7 +37,7 @@ func TestThreeConductors(t *testing.T) {
 	if status, text := cs[0].call(http.MethodPut, "/v1/nodes/"+ids[0]+"/states/power", `{"target":"power on"}`); status != 202 {
 		t.Fatalf("power on: %d %s", status, text)
 	}
-	eventually(t, 5*time.Second, "all see one lock", func() error { // of whoever the node prefers
+	eventually(t, 8*time.Second, "all see one lock", func() error { // of whoever the node prefers
 		holder := ""
 		for _, c := range cs {
 			s := c.states(ids[0])
@@ -69,7 +58,7 @@ func TestThreeConductors(t *testing.T) {
 	if status, text := cs[1].call(http.MethodPut, "/v1/nodes/"+ids[0]+"/states/power?wait=0", `{"target":"power off"}`); status != 409 {
 		t.Errorf("c2 on a node that is worked on: %d %s", status, text)
 	}
-	cs[0].node("power", "on", "n0", "--wait=10s", "--lock-wait", "10s")
+	cs[0].node("power", "on", "n0", "--wait=30s", "--lock-wait", "20s")
 
 	// All at work on all nodes, one of each kind of lock held by others, and then the leader dies.
 	h := startHolder(t, e.endpoints(), "h")

@@ -36,6 +36,13 @@ func TestFleetDrain(t *testing.T) {
 		}
 		return nil
 	})
+	<-time.After(3 * time.Second) // what had been accepted and stood behind others, too
+	eventually(t, 40*time.Second, "c1 has ended all of it", func() error {
+		if len(f.chronicle.sections("c1")) > 0 {
+			return errNotYet
+		}
+		return nil
+	})
 	empty := time.Now()
 	f.goesOn(60, 60*time.Second)
 	if f.takes("c1", empty) {
@@ -76,6 +83,7 @@ func (f *fleet) drainOut(host string) (measured string) {
 		f.t.Errorf("%s ended with exit code %d", host, code)
 	}
 	took := time.Since(at)
+	f.gone(host, at, 10*time.Second)
 	if left := f.chronicle.sections(host); len(left) > 0 {
 		f.t.Errorf("%s left %d sections open: %v", host, len(left), left)
 	}

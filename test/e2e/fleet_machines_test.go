@@ -46,8 +46,8 @@ func (f *fleet) startMachines() {
 // freeze stops a conductor, until thaw.
 func (f *fleet) freeze(host string) {
 	f.t.Helper()
-	f.machines.frozen[host] = append(f.machines.frozen[host], span{from: time.Now()})
 	f.conductor(host).pause()
+	f.machines.frozen[host] = append(f.machines.frozen[host], span{from: time.Now()})
 }
 
 func (f *fleet) thaw(host string) {

@@ -17,20 +17,22 @@ func (e *etcd) others(m *member) (all []*member) {
 	return all
 }
 
-// led waits until one of some members leads.
-func (e *etcd) led(ms []*member, limit time.Duration) {
+// led waits until one of some members leads, and says which.
+func (e *etcd) led(ms []*member, limit time.Duration) (leader *member) {
 	e.t.Helper()
 	eventually(e.t, limit, "etcd has a leader", func() error {
 		for _, m := range ms {
-			ctx, cancel := context.WithTimeout(e.t.Context(), time.Second)
+			ctx, cancel := context.WithTimeout(e.t.Context(), 5*time.Second)
 			st, err := e.client().Status(ctx, m.url)
 			cancel()
 			if err == nil && st.Header.MemberId == st.Leader {
+				leader = m
 				return nil
 			}
 		}
 		return errNotYet
 	})
+	return leader
 }
 
 // leaderless waits until a member knows of no leader.
@@ -66,8 +68,7 @@ func TestFleetPartition(t *testing.T) {
 			f.goesOn(20, 2*time.Minute)
 			measured := make([]string, len(cuts))
 			for i, c := range cuts {
-				f.led(f.members, time.Minute)
-				m := f.leader()
+				m := f.led(f.members, time.Minute)
 				if who == "a follower" {
 					m = f.others(m)[0]
 				}

@@ -44,8 +44,7 @@ func TestPausedHolder(t *testing.T) {
 	need(t)
 	t.Parallel()
 	e := startEtcd(t, 1)
-	ttl := []string{"-ttl", shortTTL.String()}
-	a, b := startHolder(t, e.endpoints(), "a", ttl...), startHolder(t, e.endpoints(), "b", ttl...)
+	a, b := startHolder(t, e.endpoints(), "a", "-ttl", shortTTL.String()), startHolder(t, e.endpoints(), "b")
 	old := a.lock("n", "exclusive")
 	a.tell("loop n")
 	a.hear("looping", 5*time.Second)

@@ -85,9 +85,10 @@ func (p *prometheus) says(want float64, expr string) {
 	})
 }
 
-func (p *prometheus) alert(state, name string) {
+// alert waits until an alert is there for a conductor.
+func (p *prometheus) alert(state, name string, c *conductor) {
 	p.t.Helper()
-	p.says(1, fmt.Sprintf("count(ALERTS{alertname=%q, alertstate=%q})", name, state))
+	p.says(1, fmt.Sprintf("count(ALERTS{alertname=%q, alertstate=%q, instance=%q})", name, state, strings.TrimPrefix(c.url, "http://")))
 }
 
 // TestPrometheus has a real Prometheus watch three conductors to which things happen.
@@ -97,8 +98,8 @@ func TestPrometheus(t *testing.T) {
 	e := startEtcd(t, 3)
 	var cs []*conductor
 	for i := range 3 {
-		cs = append(cs, serve(t, fmt.Sprintf("c%d", i+1), "--etcd-endpoints", e.endpoints(), "--lease-ttl", "3s",
-			"--fake-delay", "power=0.3", "--lock-delay", "100ms"))
+		cs = append(cs, serve(t, fmt.Sprintf("c%d", i+1), "--etcd-endpoints", e.endpoints(), "--lease-ttl", "6s",
+			"--fake-delay", "power=1", "--lock-delay", "100ms"))
 	}
 	p := startPrometheus(t, cs, e)
 	p.says(3, `sum(up{job="conductor"})`)
@@ -169,7 +170,7 @@ func faults(t *testing.T, p *prometheus, cs []*conductor, e *etcd) {
 	})
 	frozen.resume()
 	frozen.ready(20 * time.Second)
-	p.alert("firing", "ConductorLocksLost")
+	p.alert("firing", "ConductorLocksLost", frozen)
 
 	// Somebody revokes the lease of a session.
 	r, err := e.client().Get(t.Context(), root+"conductors/"+revoked.host)
@@ -177,10 +178,10 @@ func faults(t *testing.T, p *prometheus, cs []*conductor, e *etcd) {
 		t.Fatalf("the session of %s: %v, %v", revoked.host, r, err)
 	}
 	e.etcdctl("lease", "revoke", strconv.FormatInt(r.Kvs[0].Lease, 16))
-	p.alert("firing", "ConductorSessionLost")
+	p.alert("firing", "ConductorSessionLost", revoked)
 
 	dead.kill()
-	p.alert("pending", "ConductorDown")
+	p.alert("pending", "ConductorDown", dead)
 	p.says(2, `sum(conductor_lease_trust_seconds > bool 0)`)
 }
 
@@ -189,12 +190,13 @@ func checkExpressions(t *testing.T, p *prometheus) {
 	t.Helper()
 	quiet := []string{"ALERTS{", `result!="ok"`, "conductor_nodes{"} // nothing to see is good news, or was not counted yet
 	for _, expr := range dashboard(t) {
-		got, err := p.query(expr)
-		if err != nil {
-			t.Errorf("%s: %v", expr, err)
-		} else if len(got) == 0 && !slices.ContainsFunc(quiet, func(q string) bool { return strings.Contains(expr, q) }) {
-			t.Errorf("the dashboard shows nothing for %s", expr)
-		}
+		eventually(t, 20*time.Second, "the dashboard shows "+expr, func() error { // a rate needs two samples
+			got, err := p.query(expr)
+			if err == nil && len(got) == 0 && !slices.ContainsFunc(quiet, func(q string) bool { return strings.Contains(expr, q) }) {
+				return errNotYet
+			}
+			return err
+		})
 	}
 	text, err := fetch(p.url + "/api/v1/rules")
 	if err != nil {

@@ -112,6 +112,13 @@ func TestQuickstart(t *testing.T) {
 	}
 	watch := sh.start("conductor lock watch")
 	raw := sh.start(said("etcdctl watch --prefix /conductor/v1/locks/"))
+	eventually(t, 20*time.Second, "lock watch shows what happens", func() error {
+		sh.run("conductor lock run r1-u01 -- true")
+		if !strings.Contains(watch.out.text(), "r1-u01") {
+			return errNotYet
+		}
+		return nil
+	})
 	sh.run(said("conductor node power on r1-u01"))
 	watch.line(watch.out, "r1-u01", 10*time.Second)
 	var node struct{ UUID string }
@@ -133,7 +140,7 @@ func TestQuickstart(t *testing.T) {
 			t.Errorf("events have no %q: %s", want, happened)
 		}
 	}
-	if got := sh.run("curl -sm 1 '" + c.url + "/v1/events?since=0&follow=false'"); !strings.Contains(got, "event: baremetal.node.power_set.end\n") {
+	if got := sh.run("curl -sm 20 '" + c.url + "/v1/events?since=0&follow=false'"); !strings.Contains(got, "event: baremetal.node.power_set.end\n") {
 		t.Errorf("the stream of events: %s", got)
 	}
 

@@ -119,7 +119,7 @@ func TestRoles(t *testing.T) {
 	}
 	admin.may("etcdctl", "user", "add", "nemo:pw-nemo")
 
-	c := serve(t, "c1", append(works.flags(), "--lease-ttl", "8s", "--fake-delay", "power=0.2")...)
+	c := serve(t, "c1", append(works.flags(), "--lease-ttl", "20s", "--fake-delay", "power=0.2")...)
 	checkWork(t, c)
 	before := sessionOf(admin, "c1")
 	checkOperator(t, operates, c)
@@ -179,8 +179,8 @@ func checkWork(t *testing.T, c *conductor) {
 	}
 	c.node("power", "on", "n1", "--wait=20s")
 	renewals := c.metric("conductor_lease_renewals_total{result=\"ok\"}")
-	eventually(t, 20*time.Second, "six renewals", func() error {
-		if c.metric("conductor_lease_renewals_total{result=\"ok\"}") < renewals+6 {
+	eventually(t, 40*time.Second, "both leases are renewed", func() error {
+		if c.metric("conductor_lease_renewals_total{result=\"ok\"}") < renewals+2 {
 			return errNotYet
 		}
 		return nil

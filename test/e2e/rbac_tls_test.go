@@ -103,7 +103,7 @@ func TestCertificates(t *testing.T) {
 	// The first certificate of the conductor ends soon, and is replaced in time.
 	const short = 15 * time.Second
 	works, ends := as(ca, "c1", short), time.Now().Add(short)
-	c := serve(t, "c1", append(works.flags(), "--lease-ttl", "8s", "--fake-delay", "power=0.2")...)
+	c := serve(t, "c1", append(works.flags(), "--lease-ttl", "20s", "--fake-delay", "power=0.2")...)
 	as(ca, "c1", time.Hour)
 	checkWork(t, c)
 	operates := as(ca, "olga", time.Hour)

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -46,17 +47,18 @@ func TestWeWaitForRival(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		end   syscall.Signal
+		ttl   int // of its lease, in seconds
 		limit time.Duration
 	}{
-		{"ends", syscall.SIGINT, time.Second},
-		{"killed", syscall.SIGKILL, 4*time.Second + election},
+		{"ends", syscall.SIGINT, 30, 10 * time.Second},
+		{"killed", syscall.SIGKILL, 4, 4*time.Second + election},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			e := startEtcd(t, 1)
 			id := e.create("n1")
 			a := startHolder(t, e.endpoints(), "a")
-			rival := e.startEtcdctl("lock", "--ttl", "4", root+"locks/"+id)
+			rival := e.startEtcdctl("lock", "--ttl", strconv.Itoa(c.ttl), root+"locks/"+id)
 			key := rival.line(rival.out, root, 10*time.Second)
 			if r := command(t, append(e.lockCommand("run"), "n1", "--", "true")...); r.code != 4 || !strings.Contains(r.err, "foreign") {
 				t.Errorf("lock run beside a rival: %s", r)

@@ -50,13 +50,13 @@ func TestTenThousandLocks(t *testing.T) {
 		}
 		return nil
 	})
-	next := o.hear("acquired", time.Second).At.Sub(killed)
+	next := o.hear("acquired", 10*time.Second).At.Sub(killed)
 	t.Logf("kill -9: the next one held its lock after %s, all %d were gone after %s; meanwhile another's lock and release took at most %s",
 		next.Round(time.Millisecond), n, gone.Round(time.Millisecond), slowest.Round(time.Millisecond))
 	if limit := ttl + election; next > limit+n/1000*time.Second/2 || gone > limit+n/1000*time.Second {
 		t.Errorf("too slow: TTL %s, an election, and etcd ends 1000 leases a second", ttl)
 	}
-	if slowest > time.Second {
+	if slowest > 5*time.Second { // as a rule a tenth of a second: a slow disk may have a second of its own
 		t.Errorf("etcd was busy for %s", slowest)
 	}
 	o.tell("settle n%d", n/2)

@@ -78,7 +78,7 @@ func TestRequestsThatComeLate(t *testing.T) {
 	e := startEtcd(t, 1)
 	p := startProxy(t, e.members[0].url)
 	a := startHolder(t, p.url, "a", "-ttl", shortTTL.String())
-	b := startHolder(t, e.endpoints(), "b", "-ttl", shortTTL.String())
+	b := startHolder(t, e.endpoints(), "b")
 	old := a.lock("n", "exclusive")
 	a.lock("up", "shared")
 	a.lock("down", "exclusive")
@@ -91,7 +91,7 @@ func TestRequestsThatComeLate(t *testing.T) {
 	a.tell("upgrade up 0s")
 	a.tell("downgrade down")
 	ended := a.hear("ended", 10*time.Second)
-	got := b.hear("acquired", 10*time.Second)
+	got := b.hear("acquired", 20*time.Second)
 	b.tell("write n mine")
 	b.hear("wrote", 5*time.Second)
 	t.Logf("requests were held back: a was told after %s, b had the lock after %s",

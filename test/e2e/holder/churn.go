@@ -10,7 +10,10 @@ import (
 	"sync"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/conductor-metal/conductor/pkg/lease"
 )
@@ -75,12 +78,15 @@ func (c *churn) count(what string, err error) {
 	kind := "ok"
 	for _, k := range []error{
 		lease.ErrHeld, lease.ErrUpgradeConflict, lease.ErrLost, lease.ErrSuspect, lease.ErrReleased, lease.ErrClosed,
-		lease.ErrForeignWaiter, lease.ErrTaken, context.Canceled, context.DeadlineExceeded,
+		lease.ErrForeignWaiter, lease.ErrTaken, lease.ErrNotExclusive, context.Canceled, context.DeadlineExceeded,
 	} {
 		if errors.Is(err, k) {
 			kind = k.Error()
 			break
 		}
+	}
+	if etcd, ok := errors.AsType[rpctypes.EtcdError](err); ok && etcd.Code() == codes.Unavailable || status.Code(err) == codes.Unavailable {
+		kind = "etcd is away"
 	}
 	if err != nil && kind == "ok" {
 		kind = "unexpected: " + err.Error()
