@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"strings"
 	"sync"
@@ -125,6 +126,17 @@ func (ch *chronicle) sections(host string) map[string]lease.Intent {
 	all := maps.Clone(ch.open)
 	maps.DeleteFunc(all, func(_ string, i lease.Intent) bool { return i.Holder != host })
 	return all
+}
+
+// atWork waits until a conductor is in the midst of work on several nodes.
+func (f *fleet) atWork(host string) {
+	f.t.Helper()
+	eventually(f.t, 40*time.Second, host+" is at several nodes", func() error {
+		if n := len(f.chronicle.sections(host)); n < 5 {
+			return fmt.Errorf("it is at %d", n)
+		}
+		return nil
+	})
 }
 
 // first is the first event after some time that match accepts.

@@ -118,6 +118,7 @@ func TestFleetClockCutOff(t *testing.T) {
 	c2 := f.serve("c2")
 	f.load()
 	f.goesOn(30, 60*time.Second)
+	f.atWork("c2")
 	f.shun("c2", true)
 	at := time.Now()
 	f.clocks["c2"].set(-time.Hour)

@@ -26,6 +26,7 @@ func TestFleetDrain(t *testing.T) {
 	f.load()
 	f.goesOn(45, 60*time.Second)
 	others := f.conductor("c2")
+	f.atWork("c1")
 	at := time.Now()
 	busy := len(f.chronicle.sections("c1"))
 	must(t, "member", "--server", others.url, "drain", "c1")
@@ -65,6 +66,7 @@ func TestFleetDrain(t *testing.T) {
 	measured := fmt.Sprintf("at %d nodes: order %s, work over %s later, new work %s after `undrain`",
 		busy, told.Sub(at).Round(time.Millisecond), idle.Round(time.Millisecond), again.Round(time.Millisecond))
 	f.goesOn(30, 60*time.Second)
+	f.atWork("c1")
 	sigusr2 := f.drainOut("c1")
 	f.goesOn(30, 60*time.Second)
 	f.settled()
@@ -112,6 +114,7 @@ func TestFleetRollingRestart(t *testing.T) {
 	f.goesOn(40, 60*time.Second)
 	var took []string
 	for _, host := range []string{"c1", "c2", "c3"} {
+		f.atWork(host)
 		took = append(took, f.drainOut(host))
 		f.serve(host)
 		f.goesOn(20, 60*time.Second)
