@@ -131,9 +131,10 @@ func (f *fleet) want(id string, w wish) {
 	end := f.request(id, w, from)
 	limit := time.After(2 * time.Minute) // a busy machine is no fault
 	begun := !w.met(before)              // what was so before is no end
-	for {
-		versions, more := f.chronicle.since(id, before.Revision)
+	for seen := before.Revision; ; {
+		versions, more := f.chronicle.since(id, seen)
 		for _, n := range versions {
+			seen = n.Revision // what came before it had begun, is no end either
 			busy := node.Unstable.Has(n.ProvisionState)
 			if w.power != "" {
 				busy = n.TargetPowerState != ""
@@ -155,6 +156,7 @@ func (f *fleet) want(id string, w wish) {
 		case <-more:
 		case <-limit:
 			var text strings.Builder
+			versions, _ = f.chronicle.since(id, before.Revision)
 			for _, n := range versions {
 				fmt.Fprintf(&text, "\n    revision %d: %s", n.Revision, told(n))
 			}
