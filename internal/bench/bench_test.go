@@ -57,8 +57,8 @@ func TestRun(t *testing.T) {
 		rows     int
 		entries  map[string]float64 // of a row's what and doing; locks may share entries, and cost less
 	}{
-		{"cycles", 16, map[string]float64{
-			"put": 1, "mutex lock alone": 2, "mutex with records": 3, "unbatched lock alone": 2, "unbatched with records": 2,
+		{"cycles", 20, map[string]float64{
+			"put": 1, "bare lock alone": 2, "bare with records": 2, "mutex lock alone": 2, "mutex with records": 3, "unbatched lock alone": 2, "unbatched with records": 2,
 			"locks lock alone": 2, "locks with records": 2, "locks with records and intent": 2,
 		}},
 		// Where many are at one lock, it may only seem free, and be asked for once more.
@@ -83,8 +83,9 @@ func TestRun(t *testing.T) {
 					t.Errorf("%s: got %+v", name, row)
 				}
 				want, ok := tt.entries[name]
-				less := row.What == "locks" && row.Workers > 1 && row.Entries > 0
-				if ok && math.Abs(row.Entries-want) > .02 && (!less || row.Entries > want) {
+				less := (row.What == "locks" || row.What == "bare") && row.Workers > 1 && row.Entries > 0
+				few := .02 + 3/float64(row.Ops) // on a slow machine, a session's own entry shows
+				if ok && math.Abs(row.Entries-want) > few && (!less || row.Entries > want) {
 					t.Errorf("%s, %d workers: got %.3f log entries, want %.2f", name, row.Workers, row.Entries, want)
 				}
 				if h := row.Handoff; h != nil && (h.OutOfOrder != 0 || h.Of < row.Ops) {
@@ -110,7 +111,7 @@ func TestReport(t *testing.T) {
 			t.Fatal(write)
 		}
 	}
-	for _, column := range []string{"workers", "per second", "x put", "x mutex", "x unbatched", "x smallest", "p50 ms", "p99 ms", "out of order", "50-100 ms", "log entries", "client us", "server us"} {
+	for _, column := range []string{"workers", "per second", "x put", "x bare", "x mutex", "x unbatched", "x smallest", "p50 ms", "p99 ms", "out of order", "50-100 ms", "log entries", "client us", "server us"} {
 		if !strings.Contains(text.String(), column) || !strings.Contains(markdown.String(), column+" |") {
 			t.Errorf("no column %q in:\n%s\n%s", column, &text, &markdown)
 		}

@@ -15,7 +15,7 @@ func (r *run) cycles(ctx context.Context) error {
 	for _, n := range r.o.Workers {
 		works := []work{r.puts(n, r.o.pool())}
 		for _, doing := range []string{alone, withRecords} {
-			works = append(works,
+			works = append(works, r.bares(n, doing),
 				r.mutexes(n, doing), r.locks(n, r.o.pool(), "unbatched", doing), r.locks(n, r.o.pool(), "locks", doing))
 		}
 		works = append(works, r.locks(n, r.o.pool(), "locks", withIntent))

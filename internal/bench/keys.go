@@ -26,6 +26,7 @@ func id(i int) node.ID { return node.ID(fmt.Sprintf("00000000-0000-4000-8000-%01
 func (r *run) keys() node.Keys { return node.Keys{Root: r.root} }
 
 func (r *run) putKey(i int) string    { return fmt.Sprintf("%sput/%08d", r.root, i) }
+func (r *run) bareKey(i int) string   { return r.root + "bare/" + string(id(i)) }
 func (r *run) mutexKey(i int) string  { return r.root + "mutex/" + string(id(i)) }
 func (r *run) mutexNode(i int) string { return r.root + "mutex-nodes/" + string(id(i)) + "/" }
 

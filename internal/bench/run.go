@@ -153,7 +153,9 @@ func (r *run) turns(ctx context.Context, name string, size int, works []work) ([
 }
 
 // rank orders the works: each is compared with those before it.
-func rank(r *Row) int { return slices.Index([]string{"put", "mutex", "unbatched", "locks"}, r.What) }
+func rank(r *Row) int {
+	return slices.Index([]string{"put", "bare", "mutex", "unbatched", "locks"}, r.What)
+}
 
 func sized(n int) string {
 	if n == 0 {

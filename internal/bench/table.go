@@ -19,7 +19,7 @@ var about = map[string]string{
 }
 
 // peers are those that a row may be compared with, in the order of the columns.
-var peers = []string{"put", "mutex", "unbatched", "smallest"}
+var peers = []string{"put", "bare", "mutex", "unbatched", "smallest"}
 
 // table is a scenario's rows as texts.
 type table struct {
