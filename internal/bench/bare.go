@@ -35,7 +35,9 @@ func (r *run) bares(workers int, doing string) work {
 		}
 		return timed(func(_ context.Context, worker, i int) error {
 			n := turn(r.o.pool(), workers, worker, i)
-			key, take, give := r.bareKey(n), []clientv3.Op{clientv3.OpPut(r.bareKey(n), "bench", clientv3.WithLease(lease.ID))}, []clientv3.Op{clientv3.OpDelete(r.bareKey(n))}
+			key := r.bareKey(n)
+			take := []clientv3.Op{clientv3.OpPut(key, "bench", clientv3.WithLease(lease.ID))}
+			give := []clientv3.Op{clientv3.OpDelete(key)}
 			if doing == withRecords {
 				take = append(take, clientv3.OpGet(r.mutexNode(n), clientv3.WithPrefix()))
 			}

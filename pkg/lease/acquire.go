@@ -100,7 +100,7 @@ func (s *Session) AcquireAll(ctx context.Context, wait time.Duration, rs ...Requ
 	defer cancel()
 	entering = true
 	if err := s.enter(dctx, ls, wait == 0); err != nil {
-		return nil, err
+		return nil, s.inVain(ls, err, time.Since(start))
 	}
 	if len(ls) > 1 { // one of those already granted may be lost while another is waited for
 		var drop context.CancelCauseFunc

@@ -228,9 +228,9 @@ func TestBoundedWaitLeavesNothing(t *testing.T) {
 	contract(t, func(w *world) {
 		a, b := w.open("a"), w.open("b")
 		l := w.acquire(a, lease.Request{Name: "n", Purpose: "clean"})
-		_, err := b.Acquire(w.Context(), lease.Request{Name: "n", Wait: 50 * time.Millisecond})
+		_, err := b.Acquire(w.Context(), lease.Request{Name: "n", Wait: 300 * time.Millisecond})
 		held, ok := errors.AsType[*lease.HeldError](err)
-		if !ok || held.Waited < 50*time.Millisecond || held.Holder().Purpose != "clean" {
+		if !ok || held.Waited < 300*time.Millisecond || held.Holder().Purpose != "clean" {
 			w.Fatalf("got %v", err)
 		}
 		w.queued("n", 1)

@@ -28,7 +28,7 @@ var (
 
 // HeldError says who has the lock that was not to be had. It is ErrHeld.
 type HeldError struct {
-	Queue  Queue         // everybody, at the revision of the refusal
+	Queue  Queue         // everybody, at the revision of the refusal, or as last heard of
 	Waited time.Duration // zero for a try
 }
 

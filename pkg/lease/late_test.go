@@ -101,6 +101,29 @@ func TestH6ReleaseSentAgain(t *testing.T) {
 	}
 }
 
+// A wait that is over before etcd has answered names who has the lock, if that is known, and what
+// etcd did of it nevertheless goes away.
+func TestWaitOverBeforeTheAnswer(t *testing.T) {
+	inLab(t, func(b *lab) {
+		a, other := b.session("a"), b.session("b")
+		b.spoil("b", answerLost)
+		_, err := other.Acquire(b.Context(), lease.Request{Name: "free", Wait: 200 * time.Millisecond})
+		b.want(err, context.DeadlineExceeded)
+		l := b.acquire(a, lease.Request{Name: "n", Purpose: "clean"})
+		time.Sleep(time.Second) // the other session has heard of it
+		b.spoil("b", answerLost)
+		_, err = other.Acquire(b.Context(), lease.Request{Name: "n", Wait: 200 * time.Millisecond})
+		held, ok := errors.AsType[*lease.HeldError](err)
+		if !ok || held.Holder().Purpose != "clean" || len(held.Queue.Entries) != 1 || held.Waited < 200*time.Millisecond {
+			b.Errorf("got %v, want who has the lock", err)
+		}
+		time.Sleep(time.Minute)
+		b.queued("n", 1)
+		b.release(l)
+		b.clean("n")
+	})
+}
+
 // An etcd that answers nothing for as long as the election of a leader takes, costs no final
 // write: the release goes on while the session lives.
 func TestReleaseOutlivesAnElection(t *testing.T) {

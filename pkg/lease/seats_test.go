@@ -46,8 +46,15 @@ func TestSeats(t *testing.T) {
 			l := w.acquire(s, lease.Request{Name: "n"})
 			first := w.later(s, lease.Request{Name: "n", Wait: lease.Patient})
 			w.queued("n", 2)
-			second := w.later(s, lease.Request{Name: "n", Wait: 10 * time.Millisecond})
-			w.want((<-second).err, lease.ErrHeld)
+			ctx, leave := context.WithCancel(w.Context())
+			second := make(chan error, 1)
+			go func() {
+				_, err := s.Acquire(ctx, lease.Request{Name: "n", Wait: lease.Patient})
+				second <- err
+			}()
+			w.queued("n", 3)
+			leave()
+			w.want(<-second, context.Canceled)
 			w.release(l)
 			o := <-first
 			w.want(o.err, nil)

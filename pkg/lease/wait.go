@@ -165,6 +165,21 @@ func (s *Session) giveUp(ctx context.Context, ls []*Lock, blocked *Lock, why err
 	return why
 }
 
+// inVain names who has the lock, as far as is known, when the wait was over before etcd had answered.
+func (s *Session) inVain(ls []*Lock, why error, waited time.Duration) error {
+	if !errors.Is(why, errWaited) {
+		return why
+	}
+	for _, l := range ls {
+		q := s.mirror.view(l.name)
+		q.Entries = deleteTicket(q.Entries, l.ticket)
+		if !q.admits(l.req.Mode) {
+			return &HeldError{Queue: q, Waited: waited}
+		}
+	}
+	return why
+}
+
 func deleteTicket(es []Entry, ticket string) []Entry {
 	var out []Entry
 	for _, e := range es {
