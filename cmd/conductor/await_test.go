@@ -172,7 +172,7 @@ func TestAwaitEnds(t *testing.T) {
 	} {
 		n, sc, w, _ := awaiting(t, &script{answers: []func(http.ResponseWriter){c.answer}}, c.limit, c.timeout)
 		if c.name == "nobody answers" {
-			n.client.timeout = 100 * time.Millisecond
+			n.client.timeout = 2 * time.Second
 		}
 		_, err := n.await(t.Context(), "n1", sc, w, stage, becomes("n1", "available"))
 		if exitCode(err) != c.code || err == nil || !strings.Contains(err.Error(), c.want) {

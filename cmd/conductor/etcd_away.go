@@ -56,7 +56,7 @@ func greet(ctx context.Context, conn net.Conn, address string, config *tls.Confi
 	secure := tls.Client(conn, config)
 	err := secure.HandshakeContext(ctx)
 	if err == nil { // what it thinks of our certificate comes after that
-		_ = secure.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+		_ = secure.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
 		if _, err = secure.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
 			return nil
 		}

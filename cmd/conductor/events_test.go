@@ -217,7 +217,9 @@ func TestEventsFollowOverConductors(t *testing.T) {
 	}
 	c2.run(t, exitOK, "node", "maintenance", "unset", "n1")
 	c2.run(t, exitOK, "node", "maintenance", "set", "n1", "--reason", "two")
-	f.until(before + 2)
+	for n := before + 1; !strings.Contains(f.out.String(), "maintenance is set: two"); n++ {
+		f.until(n)
+	}
 	f.interrupt()
 	var got []string
 	for line := range strings.Lines(f.out.String()) {

@@ -204,7 +204,7 @@ func TestLockRunShared(t *testing.T) {
 func TestLockBreak(t *testing.T) {
 	l := newLab(t)
 	// The command does not heed SIGTERM.
-	p := l.holdBy("--lease-ttl", "3s", "n1", "--", "sh", "-c", "trap 'echo no' TERM; echo up; while :; do sleep 0.1; done")
+	p := l.holdBy("--lease-ttl", "10s", "n1", "--", "sh", "-c", "trap 'echo no' TERM; echo up; while :; do sleep 0.1; done")
 	rev := strconv.FormatInt(l.shown().Holders[0].Revision, 10)
 	code, _, errs := runAs(t, l.env(), "lock", "break", "n1", "--reason", "test", "--yes", "--revision", "1")
 	if code != exitConflict {

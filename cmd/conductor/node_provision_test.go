@@ -93,7 +93,7 @@ func TestNodeHold(t *testing.T) {
 	c := enrolled(t, "n1")
 	c.run(t, exitOK, "node", "manage", "n1", "--wait=1m")
 	steps := `[{"interface": "deploy", "step": "hold"}, {"interface": "power", "step": "reboot"}]`
-	_, errs := c.run(t, exitTimeout, "node", "clean", "n1", "--steps", steps, "--wait=500ms")
+	_, errs := c.run(t, exitTimeout, "node", "clean", "n1", "--steps", steps, "--wait=3s")
 	if !strings.Contains(errs, "clean hold, step 1 of 2: deploy.hold (until conductor node unhold)") {
 		t.Errorf("clean: got %q, want that it is held, and by which step", errs)
 	}
@@ -107,7 +107,7 @@ func TestNodeHold(t *testing.T) {
 	}
 	c.run(t, exitOK, "node", "manage", "n1", "--wait=1m")
 	c.run(t, exitOK, "node", "adopt", "n1", "--wait=1m")
-	c.run(t, exitTimeout, "node", "service", "n1", "--steps", steps, "--wait=500ms")
+	c.run(t, exitTimeout, "node", "service", "n1", "--steps", steps, "--wait=3s")
 	if _, errs := c.run(t, exitOK, "node", "unhold", "n1", "--wait=1m"); states(errs)[len(states(errs))-1] != "n1: active" {
 		t.Errorf("unhold: got %q, want it to end when the service does", errs)
 	}

@@ -56,7 +56,7 @@ func TestServeAfterKill(t *testing.T) {
 // When etcd is gone the command is ended before the lease can have run out.
 func TestLockRunWithoutEtcd(t *testing.T) {
 	l := newLab(t)
-	p := l.holdBy("--lease-ttl", "2s", "n1", "--", "sh", "-c", "echo up; exec sleep 1000")
+	p := l.holdBy("--lease-ttl", "6s", "n1", "--", "sh", "-c", "echo up; exec sleep 1000")
 	l.client.Close()
 	if err := l.server.Close(); err != nil {
 		t.Fatal(err)

@@ -346,7 +346,7 @@ func TestManyNamesAllOrNone(t *testing.T) {
 		_, err = b.AcquireAll(w.Context(), 0, lease.Request{Name: "free"}, lease.Request{Name: "n7"})
 		w.want(err, lease.ErrHeld)
 		w.queued("free", 0)
-		_, err = b.AcquireAll(w.Context(), 20*time.Millisecond, lease.Request{Name: "free"}, lease.Request{Name: "n7"})
+		_, err = b.AcquireAll(w.Context(), 300*time.Millisecond, lease.Request{Name: "free"}, lease.Request{Name: "n7"})
 		w.want(err, lease.ErrHeld)
 		w.queued("free", 0)
 		w.queued("n7", 1)

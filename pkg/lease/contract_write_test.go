@@ -117,7 +117,7 @@ func TestUpgrade(t *testing.T) {
 		if held, ok := errors.AsType[*lease.HeldError](err); !ok || held.Holder().Purpose != "stare" {
 			w.Fatalf("upgrade beside a reader = %v", err)
 		}
-		err = l.Upgrade(w.Context(), "fix", 30*time.Millisecond)
+		err = l.Upgrade(w.Context(), "fix", 300*time.Millisecond)
 		w.want(err, lease.ErrHeld)
 		if l.Mode() != lease.Shared || l.Purpose() != "look" || l.Check() != nil {
 			w.Fatalf("after a refused upgrade: %s %q %v", l.Mode(), l.Purpose(), l.Check())

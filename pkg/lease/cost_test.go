@@ -41,7 +41,7 @@ func TestRaftEntries(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s := open(t, c, lease.Config{Root: w.root, Holder: "a", TTL: 4 * time.Second})
+	s := open(t, c, lease.Config{Root: w.root, Holder: "a", TTL: time.Minute}) // no request is sent twice because a disk is slow
 	req := lease.Request{Name: "n", Wait: lease.Patient, Require: w.root + "nodes/n"}
 	for _, k := range []string{"nodes/n", "ports/n/", "portgroups/n/", "volume-connectors/n/", "volume-targets/n/"} {
 		req.Read = append(req.Read, w.root+k)
@@ -123,6 +123,7 @@ func TestRaftEntries(t *testing.T) {
 		next++
 	})
 	w.release(l)
+	s = open(t, c, lease.Config{Root: w.root, Holder: "b", TTL: 4 * time.Second})
 	for i := range 200 {
 		w.acquire(s, lease.Request{Name: fmt.Sprint("held", i)})
 	}

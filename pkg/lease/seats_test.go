@@ -46,19 +46,15 @@ func TestSeats(t *testing.T) {
 			l := w.acquire(s, lease.Request{Name: "n"})
 			first := w.later(s, lease.Request{Name: "n", Wait: lease.Patient})
 			w.queued("n", 2)
-			ctx, leave := context.WithCancel(w.Context())
-			second := make(chan error, 1)
-			go func() {
-				_, err := s.Acquire(ctx, lease.Request{Name: "n", Wait: lease.Patient})
-				second <- err
-			}()
+			second := w.later(s, lease.Request{Name: "n", Wait: lease.Patient})
 			w.queued("n", 3)
-			leave()
-			w.want(<-second, context.Canceled)
+			for _, next := range []<-chan outcome{first, second} {
+				w.release(l)
+				o := <-next
+				w.want(o.err, nil)
+				l = o.lock
+			}
 			w.release(l)
-			o := <-first
-			w.want(o.err, nil)
-			w.release(o.lock)
 		}
 		last := w.acquire(s, lease.Request{Name: "n"}) // its put is the newest revision
 		keys, puts := w.keysEver("n"), 0
@@ -69,6 +65,24 @@ func TestSeats(t *testing.T) {
 			w.Errorf("%d keys for %d entries, want 3 for 31: %v", len(keys), puts, keys)
 		}
 		w.release(last)
+	})
+}
+
+// A wait that ends gives its seat back.
+func TestSeatOfAWaitThatEnds(t *testing.T) {
+	inLab(t, func(b *lab) {
+		s := b.session("a")
+		l := b.acquire(s, lease.Request{Name: "n"})
+		for range 10 {
+			_, err := s.Acquire(b.Context(), lease.Request{Name: "n", Wait: time.Second})
+			b.want(err, lease.ErrHeld)
+		}
+		b.release(l)
+		l = b.acquire(s, lease.Request{Name: "n"}) // its put is the newest revision
+		if keys := b.keysEver("n"); len(keys) != 2 {
+			b.Errorf("10 waits, one after the other, had %d keys besides that of the holder, want 1: %v", len(keys)-1, keys)
+		}
+		b.release(l)
 	})
 }
 

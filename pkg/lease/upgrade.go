@@ -224,8 +224,8 @@ func (l *Lock) dropSlot(ctx context.Context, why error, purpose string, waited t
 	} else {
 		l.mu.Unlock()
 	}
-	if placed && errors.Is(why, errWaited) {
-		q.Entries = deleteTicket(q.Entries, l.ticket)
+	q.Entries = deleteTicket(q.Entries, l.ticket)
+	if errors.Is(why, errWaited) && (placed || len(q.Entries) > 0) {
 		q.Upgrade = nil
 		return &HeldError{Queue: q, Waited: waited}
 	}
