@@ -154,9 +154,7 @@ func (l *Lock) obstacle(st standing, try bool) error {
 		return &UpgradeConflictError{Winner: u.Entry}
 	}
 	if n := view.granted(); try && n > 1 {
-		q := l.explained(st)
-		q.Entries = deleteTicket(q.Entries, l.ticket)
-		return &HeldError{Queue: q}
+		return &HeldError{Queue: l.explained(st).without(l.ticket)}
 	}
 	return nil
 }
@@ -203,7 +201,7 @@ func (l *Lock) dropSlot(ctx context.Context, why error, purpose string, waited t
 	if err := context.Cause(l.s.ctx); err != nil {
 		return err
 	}
-	q := l.s.mirror.view(l.name)
+	q := l.s.mirror.view(l.name).without(l.ticket)
 	l.mu.Lock()
 	placed := l.slot != 0
 	l.req.Purpose = purpose
@@ -224,7 +222,6 @@ func (l *Lock) dropSlot(ctx context.Context, why error, purpose string, waited t
 	} else {
 		l.mu.Unlock()
 	}
-	q.Entries = deleteTicket(q.Entries, l.ticket)
 	if errors.Is(why, errWaited) && (placed || len(q.Entries) > 0) {
 		q.Upgrade = nil
 		return &HeldError{Queue: q, Waited: waited}

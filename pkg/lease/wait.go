@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -152,9 +153,7 @@ func (s *Session) giveUp(ctx context.Context, ls []*Lock, blocked *Lock, why err
 		why = lost
 	}
 	if errors.Is(why, errWaited) {
-		q := s.mirror.view(blocked.name)
-		q.Entries = deleteTicket(q.Entries, blocked.ticket)
-		why = &HeldError{Queue: q, Waited: waited}
+		why = &HeldError{Queue: s.mirror.view(blocked.name).without(blocked.ticket), Waited: waited}
 	}
 	if s.ctx.Err() != nil {
 		return why // the leases take the entries
@@ -171,23 +170,17 @@ func (s *Session) inVain(ls []*Lock, why error, waited time.Duration) error {
 		return why
 	}
 	for _, l := range ls {
-		q := s.mirror.view(l.name)
-		q.Entries = deleteTicket(q.Entries, l.ticket)
-		if !q.admits(l.req.Mode) {
+		if q := s.mirror.view(l.name).without(l.ticket); !q.admits(l.req.Mode) {
 			return &HeldError{Queue: q, Waited: waited}
 		}
 	}
 	return why
 }
 
-func deleteTicket(es []Entry, ticket string) []Entry {
-	var out []Entry
-	for _, e := range es {
-		if e.Ticket != ticket {
-			out = append(out, e)
-		}
-	}
-	return out
+// without is the queue as it is for others than the owner of a ticket.
+func (q Queue) without(ticket string) Queue {
+	q.Entries = slices.DeleteFunc(slices.Clone(q.Entries), func(e Entry) bool { return e.Ticket == ticket })
+	return q
 }
 
 // leave removes the entry without waiting longer than one attempt; what etcd does not answer in
