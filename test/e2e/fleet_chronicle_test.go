@@ -139,6 +139,17 @@ func (f *fleet) atWork(host string) {
 	})
 }
 
+// idle waits until a conductor has no section open, and says how long that took.
+func (f *fleet) idle(host string, limit time.Duration) time.Duration {
+	f.t.Helper()
+	return eventually(f.t, limit, host+" has ended its work", func() error {
+		if left := f.chronicle.sections(host); len(left) > 0 {
+			return fmt.Errorf("it is at %d nodes", len(left))
+		}
+		return nil
+	})
+}
+
 // first is the first event after some time that match accepts.
 func (ch *chronicle) first(after time.Time, match func(dated) bool) (dated, bool) {
 	ch.mu.Lock()

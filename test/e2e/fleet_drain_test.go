@@ -31,19 +31,9 @@ func TestFleetDrain(t *testing.T) {
 	busy := len(f.chronicle.sections("c1"))
 	must(t, "member", "--server", others.url, "drain", "c1")
 	told := time.Now()
-	idle := eventually(t, 40*time.Second, "c1 has ended its work", func() error {
-		if len(f.chronicle.sections("c1")) > 0 {
-			return errNotYet
-		}
-		return nil
-	})
+	idle := f.idle("c1", 40*time.Second)
 	<-time.After(3 * time.Second) // what had been accepted and stood behind others, too
-	eventually(t, 40*time.Second, "c1 has ended all of it", func() error {
-		if len(f.chronicle.sections("c1")) > 0 {
-			return errNotYet
-		}
-		return nil
-	})
+	f.idle("c1", 40*time.Second)
 	empty := time.Now()
 	f.goesOn(60, 60*time.Second)
 	if f.takes("c1", empty) {

@@ -107,12 +107,7 @@ func (f *fleet) suffer(s strike) {
 		f.back(s.host)
 	case "drain":
 		must(f.t, "member", "--server", c.url, "drain", s.host)
-		eventually(f.t, 60*time.Second, s.host+" has ended its work", func() error {
-			if left := f.chronicle.sections(s.host); len(left) > 0 {
-				return fmt.Errorf("it is at %d nodes", len(left))
-			}
-			return nil
-		})
+		f.idle(s.host, 60*time.Second)
 		must(f.t, "member", "--server", c.url, "undrain", s.host)
 	case "etcd stopped", "etcd killed":
 		if s.fault == "etcd killed" {
